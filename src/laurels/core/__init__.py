@@ -1,0 +1,1 @@
+"""The rules of the game: pure functions over plain data. No clock, no dice, no I/O."""

@@ -1,0 +1,159 @@
+"""
+Which achievements are due, and how far along are the others? (SEMANTICS 8)
+
+An achievement is looked at when a request changes one of its metrics or unlocks a prerequisite. Those within reach on a
+metric are a prefix of its ladder, so a catalog of hundreds costs what the few concerned cost.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from typing import TYPE_CHECKING
+
+from laurels.core import periods
+from laurels.core.changes import AchievementProgressed, AchievementUnlocked, Skip
+from laurels.core.state import Unlock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from laurels.core.catalog import Achievement, Catalog
+    from laurels.core.draft import Draft
+
+
+def unlock_first(draft: Draft, catalog: Catalog, places: dict[str, int], skips: list[Skip]) -> bool:
+    """
+    Unlock the first achievement that is due, in catalog order, and pay it; False if none is.
+
+    `places` says how many are left of each limited one and is taken from; who is due but gets none hears of it once.
+    """
+    for achievement in _candidates(draft, catalog):
+        if not _is_due(draft, achievement):
+            continue
+        refusal = _refusal(draft, achievement, places)
+        if refusal is None:
+            _unlock(draft, achievement, places)
+            return True
+        if not _was_due(draft, achievement) and refusal not in skips:
+            skips.append(refusal)
+    draft.dirty.clear()
+    return False
+
+
+def note_progress(draft: Draft, catalog: Catalog) -> None:
+    """Report, once for each achievement still to come, that another tenth of the way was made by this request."""
+    found: dict[str, Achievement] = {}
+    for metric, before in draft.before.items():
+        ladder = catalog.ladders.get(metric)
+        if ladder is None:
+            continue
+        value = draft.state.value(metric)
+        if value > before and ladder.marks:
+            passed = ladder.marked[bisect_right(ladder.marks, before) : bisect_right(ladder.marks, value)]
+            found.update({ladder.plain[place].code: ladder.plain[place] for place in passed})
+        found.update({a.code: a for a in ladder.others if _tenths(a, draft.state.value) > _tenths(a, draft.value_before)})
+    if not found:
+        return
+    for achievement in sorted(found.values(), key=lambda a: catalog.achievement_order[a.code]):
+        if not achievement.secret and achievement.code not in draft.state.unlocks and _is_open(draft, achievement):
+            value, target = progress(achievement, draft.state.value)
+            draft.changes.append(AchievementProgressed(achievement.code, value, target))
+
+
+def progress(achievement: Achievement, value_of: Callable[[str], int]) -> tuple[int, int]:
+    """Return value and target: the sums over `when`, plus those of the best alternative (8.6)."""
+    parts = [(min(value_of(part.metric), part.target), part.target) for part in achievement.when]
+    if achievement.any:
+        alternatives = [(min(value_of(part.metric), part.target), part.target) for part in achievement.any]
+        parts.append(max(alternatives, key=lambda part: part[0] / part[1]))
+    return sum(value for value, _ in parts), sum(target for _, target in parts)
+
+
+def _candidates(draft: Draft, catalog: Catalog) -> list[Achievement]:
+    """Return, in catalog order, what may have become due since last time."""
+    found: dict[str, Achievement] = {}
+    unlocks = draft.state.unlocks
+    for metric in draft.dirty:
+        ladder = catalog.ladders.get(metric)
+        if ladder is None:
+            continue
+        for achievement in ladder.plain[: bisect_right(ladder.targets, draft.state.value(metric))]:
+            if achievement.code not in unlocks:
+                found[achievement.code] = achievement
+        for achievement in ladder.others:
+            if achievement.repeatable or achievement.code not in unlocks:
+                found[achievement.code] = achievement
+    for unlocked in draft.unlocked:
+        for achievement in catalog.dependents.get(unlocked.achievement, ()):
+            if achievement.code not in unlocks:
+                found[achievement.code] = achievement
+    if len(found) < 2:  # noqa: PLR2004
+        return list(found.values())
+    return sorted(found.values(), key=lambda achievement: catalog.achievement_order[achievement.code])
+
+
+def _is_due(draft: Draft, achievement: Achievement) -> bool:
+    unlocks = draft.state.unlocks
+    held = unlocks[achievement.code].times if achievement.code in unlocks else 0
+    return (
+        _times(achievement, draft.state.value) > held
+        and all(code in unlocks for code in achievement.requires)
+        and _is_open(draft, achievement)
+    )
+
+
+def _was_due(draft: Draft, achievement: Achievement) -> bool:
+    """Say whether it was due before this request already, and its user told that there is no place."""
+    fresh = {unlocked.achievement for unlocked in draft.unlocked}
+    return _times(achievement, draft.value_before) > 0 and not fresh.intersection(achievement.requires)
+
+
+def _times(achievement: Achievement, value_of: Callable[[str], int]) -> int:
+    """Return how often it is earned by these values: at most once unless it repeats (8.4)."""
+    times = [value_of(part.metric) // part.target for part in achievement.when]
+    if achievement.any:
+        times.append(max(value_of(part.metric) // part.target for part in achievement.any))
+    fewest = min(times) if times else 0
+    return fewest if achievement.repeatable else min(fewest, 1)
+
+
+def _is_open(draft: Draft, achievement: Achievement) -> bool:
+    return (achievement.starts_at is None or draft.at >= achievement.starts_at) and (
+        achievement.ends_at is None or draft.at < achievement.ends_at
+    )
+
+
+def _refusal(draft: Draft, achievement: Achievement, places: dict[str, int]) -> Skip | None:
+    if achievement.max_achievers is None or achievement.code in draft.state.unlocks:
+        return None
+    rule = "achievement:" + achievement.code
+    if draft.state.opted_out:
+        return Skip(rule, "opted_out", draft.user_id)
+    if places.get(achievement.code, 0) < 1:
+        return Skip(rule, "not_available", draft.user_id, detail=f"all {achievement.max_achievers} places are taken")
+    return None
+
+
+def _unlock(draft: Draft, achievement: Achievement, places: dict[str, int]) -> None:
+    state = draft.state
+    code = achievement.code
+    first = code not in state.unlocks
+    times = 1 if first else state.unlocks[code].times + 1
+    causes = [state.metrics[metric].changed_at for metric in achievement.metrics if metric in state.metrics]
+    causes += [state.unlocks[required].unlocked_at for required in achievement.requires]
+    unlocked_at = max(causes, default=draft.at)
+    state.unlocks[code] = Unlock(times, unlocked_at)
+    if achievement.max_achievers is not None and first:
+        places[code] -= 1
+        draft.places_taken.append(code)
+    change = AchievementUnlocked(code, achievement.rarity, times, periods.to_datetime(unlocked_at))
+    draft.changes.append(change)
+    draft.unlocked.append(change)
+    if first:
+        draft.add("achievements", 1)
+    draft.pay(achievement.reward, "achievement:" + code)
+
+
+def _tenths(achievement: Achievement, value_of: Callable[[str], int]) -> int:
+    value, target = progress(achievement, value_of)
+    return 10 * value // target

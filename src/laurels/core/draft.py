@@ -1,0 +1,210 @@
+"""
+One user's state while one request is decided, and what has happened to it so far.
+
+Every question (rules, levels, wallet, …) changes a user through a Draft only: it keeps the ledger, the metrics and the list
+of changes in step, and remembers what moved, which is what achievements and quests then look at.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from laurels.core import periods
+from laurels.core.changes import (
+    ClaimTaken,
+    CurrencyCredited,
+    CurrencyDebited,
+    CurrencyHeld,
+    CurrencyReleased,
+    MetricChanged,
+    ScoreSubmitted,
+    XpAwarded,
+)
+from laurels.core.errors import InvalidInput
+from laurels.core.state import AMOUNT_MAX, Metric, OpenHold, UserState
+
+if TYPE_CHECKING:
+    from laurels.core.catalog import Quest, Reward
+    from laurels.core.changes import AchievementUnlocked, Change, EntryKind
+    from laurels.core.periods import Instant
+
+
+class QuestRecord:
+    """A quest run as its row keeps it: completed and claimed when (None: not), and what it counted."""
+
+    __slots__ = ("claimed_at", "completed_at", "period", "quest")
+
+    def __init__(self, quest: str, period: str, completed_at: Instant | None, claimed_at: Instant | None) -> None:
+        self.quest = quest
+        self.period = period
+        self.completed_at = completed_at
+        self.claimed_at = claimed_at
+
+
+class Draft:
+    """
+    `at` is the request's own time, `before` each moved metric's value when the request began.
+
+    `moves` is what quests have not counted yet: metric, amount (or value submitted), and different values seen.
+    """
+
+    __slots__ = (
+        "_day",
+        "at",
+        "before",
+        "changes",
+        "claims",
+        "closed_holds",
+        "completed",
+        "dirty",
+        "fulfilled",
+        "moves",
+        "opened_hold",
+        "places_taken",
+        "quest_progress",
+        "quest_records",
+        "state",
+        "unlocked",
+        "user_id",
+    )
+
+    def __init__(self, user_id: str, state: UserState, at: Instant) -> None:
+        self.user_id = user_id
+        self.state = state
+        self.at = at
+        self._day: int | None = None
+        self.changes: list[Change] = []
+        self.before: dict[str, int] = {}
+        self.dirty: set[str] = set()
+        self.moves: list[tuple[str, int, tuple[str, ...]]] = []
+        self.unlocked: list[AchievementUnlocked] = []
+        self.places_taken: list[str] = []
+        self.fulfilled: dict[str, Quest] = {}
+        self.completed: set[str] = set()
+        self.quest_progress: dict[str, int] = {}
+        self.quest_records: list[QuestRecord] = []
+        self.claims: list[ClaimTaken] = []
+        self.opened_hold: OpenHold | None = None
+        self.closed_holds: list[tuple[str, str]] = []
+
+    @property
+    def day(self) -> int:
+        """Return the label of the user's local day that holds the request's own time."""
+        if self._day is None:
+            self._day = periods.local_day(self.at, self.state.zone, self.state.day_starts_at)
+        return self._day
+
+    # --- The ledger ---------------------------------------------------------------------------------------------------
+
+    def award_xp(self, amount: int, rule: str, kind: EntryKind = "earn") -> None:
+        """Move XP by an amount of either sign. Nothing happens for 0."""
+        if amount:
+            total = self.add("xp", amount)
+            self.changes.append(XpAwarded(amount, total, rule, kind))
+
+    def credit(self, currency: str, amount: int, rule: str, kind: EntryKind = "earn") -> None:
+        """Put currency in; what is earned counts as such for ever."""
+        if amount:
+            if kind == "earn":
+                self.add("earned." + currency, amount)
+            elif kind == "refund":
+                self.add("spent." + currency, -amount)
+            self.changes.append(CurrencyCredited(currency, amount, self._post(currency, amount), rule, kind))
+
+    def debit(self, currency: str, amount: int, kind: EntryKind) -> None:
+        """Take currency out; whether there is enough was asked before."""
+        if kind in ("spend", "capture"):
+            self.add("spent." + currency, amount)
+        self.changes.append(CurrencyDebited(currency, amount, self._post(currency, -amount), "", kind))
+
+    def hold(self, hold: OpenHold) -> None:
+        """Set currency aside."""
+        self.state.holds.append(hold)
+        self.opened_hold = hold
+        balance = self._post(hold.currency, -hold.amount)
+        self.changes.append(CurrencyHeld(hold.currency, hold.amount, balance, hold.id))
+
+    def end_hold(self, hold: OpenHold, how: str) -> None:
+        """Give all of a hold back: `how` is captured, released or expired."""
+        self.state.holds.remove(hold)
+        self.closed_holds.append((hold.id, how))
+        balance = self._post(hold.currency, hold.amount)
+        self.changes.append(CurrencyReleased(hold.currency, hold.amount, balance, hold.id))
+
+    def pay(self, reward: Reward, rule: str) -> None:
+        """Pay a reward: XP, then currencies."""
+        self.award_xp(reward.xp, rule)
+        for currency, amount in reward.currencies:
+            self.credit(currency, amount, rule)
+
+    def _post(self, currency: str, amount: int) -> int:
+        balance = self.state.balances.get(currency, 0) + amount
+        check_range(balance, currency)
+        self.state.balances[currency] = balance
+        return balance
+
+    # --- Metrics ------------------------------------------------------------------------------------------------------
+
+    def add(self, metric: str, delta: int) -> int:
+        """Move a metric that sums up, built-in or declared, and return its new value. `delta` is not 0."""
+        found = self._moved(metric)
+        value = found.value + delta
+        if not -AMOUNT_MAX <= value <= AMOUNT_MAX:
+            check_range(value, metric)
+        found.value = value
+        self.moves.append((metric, delta, ()))
+        return value
+
+    def change_metric(self, metric: str, delta: int) -> None:
+        """Move a declared metric that sums up. Nothing happens for 0."""
+        if delta:
+            self.changes.append(MetricChanged(metric, self.add(metric, delta), delta))
+
+    def submit(self, metric: str, value: int) -> bool:
+        """Submit a value to a metric that keeps the best, and say whether it is the best. The first counts as it is."""
+        known = self.state.metrics.get(metric)
+        self.moves.append((metric, value, ()))
+        if known is not None and value <= known.value:
+            return False
+        self._moved(metric).value = value
+        return True
+
+    def submit_score(self, metric: str, value: int) -> None:
+        """Submit a value to a declared metric that keeps the best; what is not the best may be that of its period."""
+        old = self.state.value(metric)
+        best = self.submit(metric, value)
+        self.changes.append(
+            MetricChanged(metric, value, value - old) if best and value != old else ScoreSubmitted(metric, value)
+        )
+
+    def see(self, metric: str, values: tuple[str, ...], new: int) -> None:
+        """Count different values: all of them for quests, those `new` to the user for the metric."""
+        if new:
+            self._moved(metric).value += new
+            self.changes.append(MetricChanged(metric, self.state.value(metric), new))
+        self.moves.append((metric, new, values))
+
+    def _moved(self, metric: str) -> Metric:
+        """Return a metric about to change, with what it was noted and its time brought forward."""
+        found = self.state.metrics.get(metric)
+        if found is None:
+            found = self.state.metrics[metric] = Metric(1 if metric == "level" else 0, self.at)
+        elif self.at > found.changed_at:
+            found.changed_at = self.at
+        if metric not in self.before:
+            self.before[metric] = found.value
+        self.dirty.add(metric)
+        return found
+
+    def value_before(self, metric: str) -> int:
+        """Return what a metric was when the request began."""
+        before = self.before.get(metric)
+        return self.state.value(metric) if before is None else before
+
+
+def check_range(value: int, what: str) -> None:
+    """Raise InvalidInput when a sum leaves the whole numbers that are exact everywhere."""
+    if not -AMOUNT_MAX <= value <= AMOUNT_MAX:
+        raise InvalidInput(
+            "amount_out_of_range", f"This would bring {what} to {value}, beyond ±(2^53 - 1). Nothing was recorded."
+        )

@@ -1,0 +1,243 @@
+"""
+Which quest runs does a request count for, which does it complete, and what may be accepted or claimed? (SEMANTICS 7)
+
+A quest counts inside its own window: the user's local day, ISO week or month, or all the time from its start to its end. A
+window holds one run at a time; further ones start at 0 after the cooldown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from laurels.core import periods
+from laurels.core.changes import QuestAccepted, QuestClaimed, QuestCompleted, QuestProgressed
+from laurels.core.draft import Draft, QuestRecord
+from laurels.core.errors import Conflict, Unknown
+from laurels.core.state import Quest as QuestState
+from laurels.core.state import QuestRun
+
+if TYPE_CHECKING:
+    from laurels.core import commands
+    from laurels.core.catalog import Catalog, Quest
+    from laurels.core.periods import Instant
+    from laurels.core.state import UserState
+
+
+def complete_first(draft: Draft, catalog: Catalog) -> bool:
+    """Count what moved since last time; complete the first quest fulfilled, in catalog order, or return False."""
+    if draft.moves:
+        _count(draft, catalog)
+    fulfilled = draft.fulfilled
+    if not fulfilled:
+        return False
+    code = next(iter(fulfilled)) if len(fulfilled) == 1 else next(code for code in catalog.quests if code in fulfilled)
+    _complete(draft, fulfilled.pop(code))
+    return True
+
+
+def _count(draft: Draft, catalog: Catalog) -> None:
+    moves, draft.moves = draft.moves, []
+    reading = catalog.quests_reading
+    for metric, amount, values in moves:
+        for quest in reading.get(metric, ()):
+            if quest.code in draft.completed:
+                continue
+            run = _counting_run(draft, quest)
+            if run is None:
+                continue
+            if len(run.counts) != len(quest.goals):  # The catalog's goals were edited while it ran.
+                run.counts = (run.counts + [0] * len(quest.goals))[: len(quest.goals)]
+            if quest.code not in draft.quest_progress:
+                draft.quest_progress[quest.code] = _progress(run, quest)[0]
+            _count_move(run, quest, catalog, metric, amount, values)
+            if all(count >= goal.target for count, goal in zip(run.counts, quest.goals, strict=True)):
+                draft.fulfilled[quest.code] = quest
+            else:
+                draft.fulfilled.pop(quest.code, None)
+
+
+def _complete(draft: Draft, quest: Quest) -> None:
+    """Complete a fulfilled run, and claim it at once unless that is the user's to do."""
+    state = draft.state.quests[quest.code]
+    label = _label(quest, draft)
+    run = state.windows[label]
+    key = run_key(quest, label, run.number)
+    run.completed_at = draft.at
+    state.completions += 1
+    state.times.append(draft.at)
+    state.times.sort()
+    draft.completed.add(quest.code)
+    draft.changes.append(QuestCompleted(quest.code, key))
+    draft.add("quests", 1)
+    auto = quest.claim == "auto"
+    draft.quest_records.append(QuestRecord(quest.code, key, draft.at, draft.at if auto else None))
+    if auto:
+        draft.changes.append(QuestClaimed(quest.code, key))
+        draft.pay(quest.reward, "quest:" + quest.code)
+    else:
+        state.unclaimed.append(key)
+
+
+def note_progress(draft: Draft, catalog: Catalog) -> None:
+    """Report, once for each quest counted and not completed by this request, that another tenth of the way was made."""
+    for code, before in draft.quest_progress.items():
+        if code in draft.completed:
+            continue
+        quest = catalog.quests[code]
+        label = _label(quest, draft)
+        run = draft.state.quests[code].windows[label]
+        value, target = _progress(run, quest)
+        if 10 * value // target > 10 * before // target:
+            draft.changes.append(QuestProgressed(code, run_key(quest, label, run.number), value, target))
+
+
+def accept(command: commands.AcceptQuest, draft: Draft, catalog: Catalog) -> None:
+    """Start a run of a quest that counts from acceptance. Raises Unknown or Conflict before anything changed."""
+    quest = _known(command.quest, catalog)
+    if not quest.enabled or not _is_open(quest, draft.at):
+        raise Conflict("quest_not_available", f"Quest {quest.code!r} is not open now.")
+    if quest.accept == "auto":
+        raise Conflict("quest_not_available", f"Quest {quest.code!r} runs by itself; there is nothing to accept.")
+    if not is_unlocked(draft, quest):
+        raise Conflict("quest_locked", _why_locked(quest, draft.state))
+    label = _label(quest, draft)
+    state = draft.state.quests.get(quest.code)
+    run = state.windows.get(label) if state is not None else None
+    number = 1
+    if run is not None and run.is_completed:
+        if run.number >= quest.max_completions or draft.at < run.completed_at + quest.cooldown:
+            raise Conflict("quest_not_available", f"Quest {quest.code!r} is completed and cannot be accepted again yet.")
+        number = run.number + 1
+    elif run is not None:
+        if not run.until or draft.at < run.until:
+            raise Conflict("quest_already_accepted", f"Quest {quest.code!r} is running already.")
+        number = run.number
+    if state is not None and _cools_down(state, quest, draft.at):
+        raise Conflict("quest_not_available", f"Quest {quest.code!r} cannot be accepted again yet.")
+    until = draft.at + quest.time_limit if quest.time_limit else 0
+    state = draft.state.quests.setdefault(quest.code, QuestState())
+    state.windows[label] = QuestRun(number, [0] * len(quest.goals), draft.at, until)
+    draft.changes.append(QuestAccepted(quest.code, run_key(quest, label, number)))
+
+
+def claim(command: commands.ClaimQuest, draft: Draft, catalog: Catalog, claimed: frozenset[str]) -> None:
+    """
+    Pay a completed run: the oldest unclaimed one, or that of `period`; `claimed` are the keys claimed before.
+
+    Raises Unknown or Conflict before anything changed. What was completed can be claimed for ever.
+    """
+    state = draft.state.quests.get(command.quest) or QuestState()
+    if state.unclaimed and (command.period is None or command.period in state.unclaimed):
+        key = command.period or min(state.unclaimed, key=_in_order)
+        state.unclaimed.remove(key)
+        draft.quest_records.append(QuestRecord(command.quest, key, None, draft.at))
+        draft.changes.append(QuestClaimed(command.quest, key))
+        quest = catalog.quests.get(command.quest)
+        if quest is not None:
+            draft.pay(quest.reward, "quest:" + command.quest)
+        return
+    quest = _known(command.quest, catalog)
+    label = _label(quest, draft)
+    run = state.windows.get(label)
+    current = run_key(quest, label, run.number if run is not None else 1)
+    wanted = command.period or current
+    if wanted in claimed or (wanted == current and run is not None and run.is_completed):
+        raise Conflict("already_claimed", f"Quest {quest.code!r} of {wanted} is claimed already.")
+    if not is_unlocked(draft, quest):
+        raise Conflict("quest_locked", _why_locked(quest, draft.state))
+    raise Conflict("quest_not_completed", f"Quest {quest.code!r} of {wanted} is not completed.")
+
+
+def is_unlocked(draft: Draft, quest: Quest) -> bool:
+    """Say whether level and prerequisites were met before this request, which is when they must be (7.3)."""
+    if quest.level_required > 1 and draft.value_before("level") < quest.level_required:
+        return False
+    return all(_completions_before(draft, code) > 0 for code in quest.requires)
+
+
+def run_key(quest: Quest, label: int, number: int) -> str:
+    """Return how a run is named: its period, `once` for all time, and `#2` and so on for further runs."""
+    period = "once" if quest.period == "alltime" else periods.period_key(quest.period, label)
+    return period if number == 1 else f"{period}#{number}"
+
+
+def _completions_before(draft: Draft, code: str) -> int:
+    state = draft.state.quests.get(code)
+    return 0 if state is None else state.completions - (code in draft.completed)
+
+
+def _counting_run(draft: Draft, quest: Quest) -> QuestRun | None:
+    """Return the run that a request counts for, opened if need be; None where its own time lies in no run."""
+    at = draft.at
+    if not _is_open(quest, at):
+        return None
+    label = _label(quest, draft)
+    state = draft.state.quests.get(quest.code)
+    run = state.windows.get(label) if state is not None else None
+    if run is not None and not run.is_completed:
+        counts = run.counts_from <= at and (not run.until or at < run.until)
+        return run if counts and is_unlocked(draft, quest) else None
+    if quest.accept == "manual" or not is_unlocked(draft, quest):
+        return None
+    number, counts_from = 1, 0
+    if run is not None:
+        number, counts_from = run.number + 1, run.completed_at + quest.cooldown
+        if number > quest.max_completions or at < counts_from:
+            return None
+    if state is None:
+        state = draft.state.quests[quest.code] = QuestState()
+    if quest.cooldown and _cools_down(state, quest, at):
+        return None
+    run = state.windows[label] = QuestRun(number, [0] * len(quest.goals), counts_from)
+    return run
+
+
+def _count_move(
+    run: QuestRun, quest: Quest, catalog: Catalog, metric: str, amount: int, values: tuple[str, ...]
+) -> None:
+    for place, goal in enumerate(quest.goals):
+        if goal.metric != metric:
+            continue
+        kind = catalog.metric_kind(metric)
+        if kind == "add":
+            run.counts[place] += amount
+        elif kind == "max":
+            run.counts[place] = max(run.counts[place], amount)
+        else:
+            seen = run.seen.setdefault(metric, [])
+            seen += [value for value in values if value not in seen][: goal.target - len(seen)]
+            run.counts[place] = len(seen)
+
+
+def _progress(run: QuestRun, quest: Quest) -> tuple[int, int]:
+    value = sum(min(count, goal.target) for count, goal in zip(run.counts, quest.goals, strict=True))
+    return value, sum(goal.target for goal in quest.goals)
+
+
+def _label(quest: Quest, draft: Draft) -> int:
+    return periods.period_label(quest.period, draft.day)
+
+
+def _is_open(quest: Quest, at: Instant) -> bool:
+    return (quest.starts_at is None or at >= quest.starts_at) and (quest.ends_at is None or at < quest.ends_at)
+
+
+def _cools_down(state: QuestState, quest: Quest, at: Instant) -> bool:
+    return any(time <= at < time + quest.cooldown for time in state.times)
+
+
+def _in_order(key: str) -> tuple[str, int]:
+    period, _, number = key.partition("#")
+    return period, int(number or 1)
+
+
+def _known(code: str, catalog: Catalog) -> Quest:
+    if code not in catalog.quests:
+        raise Unknown("unknown_quest", f"The catalog has no quest {code!r:.60}.")
+    return catalog.quests[code]
+
+
+def _why_locked(quest: Quest, state: UserState) -> str:
+    missing = [code for code in quest.requires if code not in state.quests or not state.quests[code].completions]
+    needs = [f"level {quest.level_required}"] if state.value("level") < quest.level_required else []
+    return f"Quest {quest.code!r} is locked: it needs {', '.join(needs + missing)} first."

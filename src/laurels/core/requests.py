@@ -1,0 +1,253 @@
+"""
+The door: what a caller hands over, checked and brought into the one form that everything behind it works on.
+
+An Event or a command comes in, a Request goes out: ids and amounts are in range, the time is an instant, the data is JSON of
+a bounded size, and a fingerprint says whether a repeated id carries the same content (SEMANTICS 12.2: not the time).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from math import isfinite
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from laurels.core import commands, periods
+from laurels.core.errors import InvalidInput
+from laurels.core.events import Event
+from laurels.core.periods import Instant
+from laurels.core.state import AMOUNT_MAX
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from laurels.core.commands import AnyCommand
+
+ID_CHARACTERS_MAX = 255
+DATA_BYTES_MAX = 64 * 1024
+DATA_DEPTH_MAX = 16
+FUTURE_US_MAX = 5 * 60 * 1_000_000
+
+_EVENT_TYPE = re.compile(r"[a-z0-9_.]{1,100}").fullmatch
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
+_FRACTION = re.compile(rb"\d[.eE]").search
+_canonical_json = msgspec.json.Encoder(order="sorted").encode
+_read_json = msgspec.json.decode
+
+
+@dataclass(slots=True)
+class Request:
+    """
+    One checked event or command.
+
+    `actor` and `id` are its identity, `at` is its own time. `body` is what the journal keeps: an event's data (null when it
+    has none) or the whole command, as JSON with sorted keys.
+    """
+
+    actor: str
+    id: str
+    type: str
+    at: Instant
+    body: bytes | None
+    fingerprint: bytes
+    data: Mapping[str, Any] | None = None
+    command: AnyCommand | None = None
+
+
+def receive(asked: Event | AnyCommand, now: Instant, *, future_max: int = FUTURE_US_MAX) -> Request:
+    """
+    Check one event or command and return it as a Request; `now` is the recording process's clock.
+
+    Raises InvalidInput naming the field, the value and the way out.
+    """
+    if isinstance(asked, Event):
+        return _receive_event(asked, now, future_max)
+    check_id(asked.user, "user")
+    check_id(asked.id, "id")
+    _check_command(asked)
+    body = _canonical_json(asked)
+    fingerprint = blake2b(body, digest_size=16).digest()
+    tag = asked.__struct_config__.tag
+    assert isinstance(tag, str)
+    return Request(asked.user, asked.id, tag, now, body, fingerprint, command=asked)
+
+
+def _receive_event(event: Event, now: Instant, future_max: int) -> Request:
+    if not isinstance(event.type, str) or not _EVENT_TYPE(event.type):
+        raise InvalidInput(
+            "invalid_event_type",
+            f"{_shown(event.type)} is no event type. Use 1 to 100 of a-z, 0-9, _ and dots, such as post.created.",
+            "type",
+        )
+    check_id(event.user, "user")
+    check_id(event.id, "id")
+    at = now if event.time is None else instant_of(event.time, now, future_max)
+    if event.data is None:
+        return Request(event.user, event.id, event.type, at, None, _fingerprint(event.type, b""))
+    data = event.data if type(event.data) is dict else _as_dict(event.data)
+    body = _data_json(data)
+    return Request(event.user, event.id, event.type, at, body, _fingerprint(event.type, body), data=data)
+
+
+def check_id(value: object, path: str) -> None:
+    """Raise InvalidInput unless this can be a user's or a request's id: 1 to 255 characters, nothing that hides."""
+    if isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS_MAX and value.isprintable() and value.strip() == value:
+        return
+    if isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS_MAX and not _CONTROL(value) and value.strip() == value:
+        return  # Unprintable but allowed, such as a zero-width joiner inside an emoji.
+    raise InvalidInput(
+        "invalid_id",
+        f"{_shown(value)} is no id. Use text of 1 to 255 characters without control characters, surrogates, or white "
+        "space at either end.",
+        path,
+    )
+
+
+def is_id(value: object) -> bool:
+    """Say whether this can be a user's id."""
+    try:
+        check_id(value, "")
+    except InvalidInput:
+        return False
+    return True
+
+
+def instant_of(time: datetime, now: Instant, future_max: int) -> Instant:
+    """Return the instant of an event's own time; refuse naive times, the future, and what was before 1970."""
+    try:
+        at = periods.from_datetime(time)
+    except periods.NaiveTime as error:
+        raise InvalidInput("naive_time", str(error), "time") from None
+    except (ValueError, AttributeError, TypeError):
+        raise InvalidInput("invalid_time", f"{_shown(time)} is not an aware datetime.", "time") from None
+    if at > now + future_max:
+        raise InvalidInput(
+            "time_in_future",
+            f"{periods.format_instant(at)} is more than {future_max // 1_000_000} s after now "
+            f"({periods.format_instant(now)}). Check the sender's clock.",
+            "time",
+        )
+    if at < 0:
+        raise InvalidInput("time_too_early", f"{periods.format_instant(at)} is before 1970-01-01T00:00:00Z.", "time")
+    return at
+
+
+def check_amount(amount: object, path: str = "amount", *, signed: bool = False) -> None:
+    """Raise InvalidInput unless the amount is a whole number of at least 1 (signed: of either sign, not 0)."""
+    if isinstance(amount, bool) or not isinstance(amount, int) or (amount < 1 and not signed) or amount == 0:
+        wanted = "a whole number other than 0" if signed else "a whole number of at least 1"
+        raise InvalidInput("invalid_amount", f"{_shown(amount)} is not an amount: give {wanted}.", path)
+    if abs(amount) > AMOUNT_MAX:
+        raise InvalidInput("amount_out_of_range", f"{amount} is beyond ±(2^53 - 1), where whole numbers are exact.", path)
+
+
+def _check_command(command: AnyCommand) -> None:
+    """Check what is particular to each command; codes of currencies and quests wait for the catalog."""
+    match command:
+        case commands.AwardXp() | commands.Credit() | commands.Spend() | commands.Hold():
+            check_amount(command.amount)
+        case commands.Adjust():
+            check_amount(command.amount, signed=True)
+        case commands.Transfer():
+            check_amount(command.amount)
+            check_id(command.to, "to")
+            if command.to == command.user:
+                raise InvalidInput("invalid_transfer", f"{command.user!r} cannot transfer to themselves.", "to")
+        case commands.Capture() | commands.Refund() if command.amount is not None:
+            check_amount(command.amount)
+        case _:
+            pass
+    for name in ("currency", "unit", "hold", "request", "quest", "source"):
+        if (value := getattr(command, name, "")) != "":
+            _check_text(value, name)
+    for name in ("source_id", "reason", "period"):
+        if (value := getattr(command, name, None)) is not None:
+            _check_text(value, name, characters_max=4_000 if name == "reason" else ID_CHARACTERS_MAX)
+
+
+def _check_text(value: object, path: str, characters_max: int = ID_CHARACTERS_MAX) -> None:
+    if not isinstance(value, str) or not value or len(value) > characters_max or _CONTROL(value):
+        raise InvalidInput(
+            "invalid_text",
+            f"{_shown(value)} cannot stand here. Use text of 1 to {characters_max} characters without control characters.",
+            path,
+        )
+
+
+def _as_dict(data: object) -> dict[str, Any]:
+    if not isinstance(data, Mapping):
+        raise InvalidInput("invalid_data", f"An event's data is an object (a mapping), not {_shown(data)}.", "data")
+    return dict(data)
+
+
+def _data_json(data: dict[str, Any]) -> bytes:
+    """Return an event's data as JSON with sorted keys; raise InvalidInput naming the place that no JSON text can hold."""
+    _check_json(data, "data", DATA_DEPTH_MAX)
+    body = _canonical_json(data)
+    if len(body) > DATA_BYTES_MAX:
+        raise InvalidInput(
+            "data_too_large",
+            f"The data takes {len(body)} bytes as JSON, at most {DATA_BYTES_MAX} are stored. Send a reference instead.",
+            "data",
+        )
+    return body
+
+
+def _check_json(value: Any, path: str, depth: int) -> None:  # noqa: ANN401  JSON comes in as it is
+    kind = type(value)
+    if kind is str:
+        if "\x00" in value or not value.isprintable():
+            _check_characters(value, path)
+    elif kind is int:
+        if not -(2**1023) < value < 2**1023:
+            raise InvalidInput("invalid_data", "The number is beyond what a double can hold.", path)
+    elif kind is float:
+        if not isfinite(value):
+            raise InvalidInput("invalid_data", f"{value} is not a JSON number.", path)
+    elif kind is bool or value is None:
+        pass
+    elif depth == 0:
+        raise InvalidInput("data_too_deep", f"The data is nested more than {DATA_DEPTH_MAX} deep.", path)
+    elif kind is dict:
+        for key, inner in value.items():
+            if type(key) is not str:
+                raise InvalidInput("invalid_data", f"The key {_shown(key)} is not text.", path)
+            _check_characters(key, path)
+            _check_json(inner, f"{path}.{key}", depth - 1)
+    elif kind is list or kind is tuple:
+        for place, inner in enumerate(value):
+            _check_json(inner, f"{path}[{place}]", depth - 1)
+    else:
+        raise InvalidInput("invalid_data", f"{_shown(value)} is not a JSON value.", path)
+
+
+def _check_characters(text: str, path: str) -> None:
+    if "\x00" in text or any("\ud800" <= character <= "\udfff" for character in text):
+        raise InvalidInput("invalid_data", "The text holds U+0000 or a lone surrogate, which no database stores.", path)
+
+
+def _fingerprint(event_type: str, body: bytes) -> bytes:
+    """Hash type and data as JSON values: 1 and 1.0 are the same number, and keys are sorted already."""
+    if _FRACTION(body):
+        body = _canonical_json(_whole(_read_json(body)))
+    return blake2b(event_type.encode() + b"\0" + body, digest_size=16).digest()
+
+
+def _whole(value: Any) -> Any:  # noqa: ANN401  JSON comes in as it is
+    if type(value) is float and value.is_integer():
+        return int(value)
+    if type(value) is dict:
+        return {key: _whole(inner) for key, inner in value.items()}
+    if type(value) is list:
+        return [_whole(inner) for inner in value]
+    return value
+
+
+def _shown(value: object) -> str:
+    """Return a value as a message may show it: never ten megabytes of it."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"  # noqa: PLR2004

@@ -1,0 +1,137 @@
+"""
+Everything `decide` must know about one user, as one compact document: arrays, what changes often first.
+
+A struct's array form takes new fields at its end without touching stored documents. The document holds the newest part of
+what could grow for ever (windows of limits, runs of streaks, windows of quests); `history.py` says how the rest comes back.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from laurels.core.periods import Instant
+
+AMOUNT_MAX = 2**53 - 1  # exact in SQL, in Redis scores and in every JSON client
+
+
+class Metric(msgspec.Struct, array_like=True, gc=False):
+    """A metric's value, and the latest own time among the requests that changed it."""
+
+    value: int
+    changed_at: Instant
+
+
+class Uses(msgspec.Struct, array_like=True):
+    """How often a limited rule was used: per window label, and, for a cooldown, the times, ascending."""
+
+    windows: dict[int, int] = {}
+    times: list[Instant] = []
+
+
+class Run(msgspec.Struct, array_like=True):
+    """
+    Days in a row, `first` to `last`: qualifying ones but for those frozen, and those bridged (which nobody could meet).
+
+    A run begins and ends with a qualifying day.
+    """
+
+    first: int
+    last: int
+    frozen: list[int] = []
+    bridged: list[int] = []
+
+    @property
+    def length(self) -> int:
+        """Return the number of qualifying days."""
+        return self.last - self.first + 1 - len(self.frozen) - len(self.bridged)
+
+
+class Streak(msgspec.Struct, array_like=True):
+    """A streak's runs, oldest first; the last one is the streak. `seen_at`, `zone`, `day_starts_at` belong to its last day."""
+
+    runs: list[Run]
+    freezes: int
+    longest: int
+    seen_at: Instant
+    zone: str
+    day_starts_at: int
+
+
+class QuestRun(msgspec.Struct, array_like=True):
+    """
+    A quest in one of its windows: the `number`-th run there, what each goal counts so far, and from when it counts.
+
+    `until` is 0 where the window's own end holds, `completed_at` -1 while it runs; `seen` holds the different values of goals that count those.
+    """
+
+    number: int
+    counts: list[int]
+    counts_from: Instant
+    until: Instant = 0
+    completed_at: Instant = -1
+    seen: dict[str, list[str]] = {}
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether its goals were met."""
+        return self.completed_at >= 0
+
+
+class Quest(msgspec.Struct, array_like=True):
+    """A quest's newest windows by label, how often it was completed in all, unclaimed runs, own times of completions."""
+
+    windows: dict[int, QuestRun] = {}
+    completions: int = 0
+    unclaimed: list[str] = []
+    times: list[Instant] = []
+
+
+class OpenHold(msgspec.Struct, array_like=True, gc=False):
+    """Currency set aside; `expires_at` 0 means never."""
+
+    id: str
+    currency: str
+    amount: int
+    expires_at: Instant
+
+
+class Unlock(msgspec.Struct, array_like=True, gc=False):
+    """How often an achievement was unlocked, and the own time of the newest unlock's cause."""
+
+    times: int
+    unlocked_at: Instant
+
+
+class UserState(msgspec.Struct, array_like=True):
+    """
+    One user. `version` counts the journal's rows for this user, `latest_at` is the latest own time among them.
+
+    `metrics` holds built-in ones too; a metric that never changed is not there.
+    """
+
+    version: int = 0
+    latest_at: Instant = 0
+    metrics: dict[str, Metric] = {}
+    balances: dict[str, int] = {}
+    uses: dict[str, Uses] = {}
+    streaks: dict[str, Streak] = {}
+    quests: dict[str, Quest] = {}
+    unlocks: dict[str, Unlock] = {}
+    notified: int = 0
+    level_paid: int = 1
+    holds: list[OpenHold] = []
+    zone: str = "UTC"
+    day_starts_at: int = 0
+    groups: dict[str, str] = {}
+    opted_out: bool = False
+
+    def value(self, metric: str) -> int:
+        """Return a metric's value; what never changed is 0, and the level 1."""
+        found = self.metrics.get(metric)
+        if found is not None:
+            return found.value
+        return 1 if metric == "level" else 0
+
+    def held(self, currency: str) -> int:
+        """Return what open holds keep of a currency."""
+        return sum(hold.amount for hold in self.holds if hold.currency == currency)
