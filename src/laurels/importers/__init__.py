@@ -1,0 +1,1 @@
+"""Histories kept elsewhere, read as streams of events in the order they happened."""
