@@ -51,7 +51,9 @@ def note_progress(draft: Draft, catalog: Catalog) -> None:
         if value > before and ladder.marks:
             passed = ladder.marked[bisect_right(ladder.marks, before) : bisect_right(ladder.marks, value)]
             found.update({ladder.plain[place].code: ladder.plain[place] for place in passed})
-        found.update({a.code: a for a in ladder.others if _tenths(a, draft.state.value) > _tenths(a, draft.value_before)})
+        found.update(
+            {a.code: a for a in ladder.others if _tenths(a, draft.state.value) > _tenths(a, draft.value_before)}
+        )
     if not found:
         return
     for achievement in sorted(found.values(), key=lambda a: catalog.achievement_order[a.code]):

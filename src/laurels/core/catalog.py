@@ -107,11 +107,12 @@ class Levels:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """A whole number per user. `kind` says how it grows; `name` is for people."""
+    """A whole number per user. `kind` says how it grows; `name` is for people; `was` is its code before a renaming."""
 
     code: str
     name: str
     kind: MetricKind
+    was: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -339,7 +340,9 @@ class Catalog:
     def dependents(self) -> Mapping[str, tuple[Achievement, ...]]:
         """Return, by code, the enabled achievements that require it."""
         codes = {code for achievement in self.achievements.values() for code in achievement.requires}
-        return {code: tuple(a for a in self.achievements.values() if a.enabled and code in a.requires) for code in codes}
+        return {
+            code: tuple(a for a in self.achievements.values() if a.enabled and code in a.requires) for code in codes
+        }
 
     @cached_property
     def achievement_order(self) -> Mapping[str, int]:

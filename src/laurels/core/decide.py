@@ -104,18 +104,26 @@ def touches(requests: Iterable[Request], catalog: Catalog) -> Touches:
     found = Touches()
     matches_of = catalog.matches.of
     for request in requests:
-        found.users.add(request.actor)
+        found.users.update(concerned(request, catalog))
         if request.command is not None:
             _touch_command(request.command, found)
             continue
-        matches = matches_of(request.type)
-        for rule in matches.naming:
-            recipient = rules.recipient_of(rule, request)
-            if recipient is not None:
-                found.users.add(recipient)
-        for rule in matches.counting_once:
+        for rule in matches_of(request.type).counting_once:
             found.claims.update(rules.claims_of(rule, request))
     return found
+
+
+def concerned(request: Request, catalog: Catalog) -> list[str]:
+    """Return the users a request may change: its actor, then whom its rules or its transfer name."""
+    users = [request.actor]
+    if request.command is None:
+        for rule in catalog.matches.of(request.type).naming:
+            recipient = rules.recipient_of(rule, request)
+            if recipient is not None:
+                users.append(recipient)
+    elif isinstance(request.command, commands.Transfer):
+        users.append(request.command.to)
+    return users
 
 
 def decide(context: Context, request: Request, catalog: Catalog, now: Instant) -> Decision:
@@ -153,9 +161,7 @@ def decide(context: Context, request: Request, catalog: Catalog, now: Instant) -
 
     touched = [actor]
     if len(drafts) > 1:
-        touched += sorted(
-            (d for d in drafts.values() if d is not actor and d.changes), key=lambda draft: draft.user_id
-        )
+        touched += sorted((d for d in drafts.values() if d is not actor and d.changes), key=lambda draft: draft.user_id)
     for draft in touched:
         if draft.dirty or draft.moves:
             _cascade(draft, catalog, context.places, skips)
@@ -193,8 +199,6 @@ def decide_batch(
 
 def _touch_command(command: commands.AnyCommand, found: Touches) -> None:
     match command:
-        case commands.Transfer():
-            found.users.add(command.to)
         case commands.AwardXp() | commands.Credit():
             key = _source_key(command)
             if key is not None:
@@ -240,9 +244,13 @@ def _carry_out(
     elif isinstance(command, commands.AcceptQuest):
         quests.accept(command, actor, catalog)
     elif isinstance(command, commands.ClaimQuest):
-        claimed = context.claimed.get((command.user, command.quest), frozenset())
+        key = (command.user, command.quest)
+        claimed = context.claimed.get(key, frozenset())
         quests.claim(command, actor, catalog, claimed)
+        context.claimed[key] = claimed.union(record.period for record in actor.quest_records)
     else:
+        if isinstance(command, commands.Refund) and (spent := context.recorded.get((command.user, command.request))):
+            context.past.outcomes[command.user, command.request] = spent.outcome
         wallet.carry_out(command, actor, None, catalog.currencies, context.past)
 
 
@@ -260,9 +268,7 @@ def _cascade(draft: Draft, catalog: Catalog, places: dict[str, int], skips: list
         quests.note_progress(draft, catalog)
 
 
-def _decision(
-    request: Request, drafts: list[Draft], skips: list[Skip], catalog: Catalog, now: Instant
-) -> Decision:
+def _decision(request: Request, drafts: list[Draft], skips: list[Skip], catalog: Catalog, now: Instant) -> Decision:
     rows, notifications, changes = [], [], []
     for draft in drafts:
         draft.state.version += 1

@@ -45,9 +45,7 @@ class Wanted:
 
 
 def want(wanted: Wanted, state: UserState, request: Request, catalog: Catalog) -> None:
-    """Add what this request needs to know of the user beyond the document."""
-    if request.at >= state.latest_at:
-        return
+    """Add what a late request, one before the user's latest, needs to know of the user beyond the document."""
     day = periods.local_day(request.at, state.zone, state.day_starts_at)
     for code, quest in state.quests.items():
         if code in catalog.quests and len(quest.windows) >= QUEST_WINDOWS_KEPT:

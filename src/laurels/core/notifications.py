@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
+from laurels.core import periods
 from laurels.core.changes import AchievementUnlocked, LevelReached, QuestCompleted
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     message: str
     image: str
     data: dict[str, str | int]
-    created_at: Instant
+    created_at: datetime
+    read_at: datetime | None = None
 
 
 def notify(draft: Draft, catalog: Catalog, now: Instant) -> list[Notification]:
@@ -45,15 +48,13 @@ def notify(draft: Draft, catalog: Catalog, now: Instant) -> list[Notification]:
                     message=message,
                     image=image,
                     data=data,
-                    created_at=now,
+                    created_at=periods.to_datetime(now),
                 )
             )
     return notifications
 
 
-def _words(
-    change: Change, catalog: Catalog
-) -> tuple[NotificationType, str, str, str, dict[str, str | int]] | None:
+def _words(change: Change, catalog: Catalog) -> tuple[NotificationType, str, str, str, dict[str, str | int]] | None:
     match change:
         case LevelReached(level=level, title=title):
             message = f"You are a {title} now." if title else "Keep going!"

@@ -7,7 +7,7 @@ window holds one run at a time; further ones start at 0 after the cooldown.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from laurels.core import periods
 from laurels.core.changes import QuestAccepted, QuestClaimed, QuestCompleted, QuestProgressed
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from laurels.core.catalog import Catalog, Quest
     from laurels.core.periods import Instant
     from laurels.core.state import UserState
+
+QuestStatus = Literal["locked", "available", "in_progress", "completed", "claimed", "expired"]
 
 
 def complete_first(draft: Draft, catalog: Catalog) -> bool:
@@ -48,7 +50,7 @@ def _count(draft: Draft, catalog: Catalog) -> None:
             if len(run.counts) != len(quest.goals):  # The catalog's goals were edited while it ran.
                 run.counts = (run.counts + [0] * len(quest.goals))[: len(quest.goals)]
             if quest.code not in draft.quest_progress:
-                draft.quest_progress[quest.code] = _progress(run, quest)[0]
+                draft.quest_progress[quest.code] = progress(run, quest)[0]
             _count_move(run, quest, catalog, metric, amount, values)
             if all(count >= goal.target for count, goal in zip(run.counts, quest.goals, strict=True)):
                 draft.fulfilled[quest.code] = quest
@@ -86,7 +88,7 @@ def note_progress(draft: Draft, catalog: Catalog) -> None:
         quest = catalog.quests[code]
         label = _label(quest, draft)
         run = draft.state.quests[code].windows[label]
-        value, target = _progress(run, quest)
+        value, target = progress(run, quest)
         if 10 * value // target > 10 * before // target:
             draft.changes.append(QuestProgressed(code, run_key(quest, label, run.number), value, target))
 
@@ -106,7 +108,9 @@ def accept(command: commands.AcceptQuest, draft: Draft, catalog: Catalog) -> Non
     number = 1
     if run is not None and run.is_completed:
         if run.number >= quest.max_completions or draft.at < run.completed_at + quest.cooldown:
-            raise Conflict("quest_not_available", f"Quest {quest.code!r} is completed and cannot be accepted again yet.")
+            raise Conflict(
+                "quest_not_available", f"Quest {quest.code!r} is completed and cannot be accepted again yet."
+            )
         number = run.number + 1
     elif run is not None:
         if not run.until or draft.at < run.until:
@@ -161,6 +165,32 @@ def run_key(quest: Quest, label: int, number: int) -> str:
     return period if number == 1 else f"{period}#{number}"
 
 
+def label_of(quest: Quest, key: str) -> int:
+    """Return the label of the window that a run's key names."""
+    return 0 if quest.period == "alltime" else periods.parse_period_key(quest.period, key.partition("#")[0])
+
+
+def bounds(quest: Quest, label: int, state: UserState) -> tuple[Instant | None, Instant | None]:
+    """Return when a window of the quest starts and ends for a user; None where it is open."""
+    starts_at, ends_at = periods.period_bounds(quest.period, label, state.zone, state.day_starts_at)
+    starts = [at for at in (starts_at, quest.starts_at) if at is not None]
+    ends = [at for at in (ends_at, quest.ends_at) if at is not None]
+    return max(starts, default=None), min(ends, default=None)
+
+
+def status(quest: Quest, label: int, run: QuestRun, key: str, draft: Draft) -> QuestStatus:
+    """Return how a run stands at the draft's instant. Reading is all it takes: expiry is nothing that happens (7.6)."""
+    known = draft.state.quests.get(quest.code)
+    if run.is_completed:
+        return "completed" if known is not None and key in known.unclaimed else "claimed"
+    _, ends_at = bounds(quest, label, draft.state)
+    if (ends_at is not None and draft.at >= ends_at) or (run.until and draft.at >= run.until):
+        return "expired"
+    if not is_unlocked(draft, quest):
+        return "locked"
+    return "in_progress" if any(run.counts) else "available"
+
+
 def _completions_before(draft: Draft, code: str) -> int:
     state = draft.state.quests.get(code)
     return 0 if state is None else state.completions - (code in draft.completed)
@@ -209,7 +239,8 @@ def _count_move(
             run.counts[place] = len(seen)
 
 
-def _progress(run: QuestRun, quest: Quest) -> tuple[int, int]:
+def progress(run: QuestRun, quest: Quest) -> tuple[int, int]:
+    """Return value and target of a run: the sums over its goals, none counted beyond its target."""
     value = sum(min(count, goal.target) for count, goal in zip(run.counts, quest.goals, strict=True))
     return value, sum(goal.target for goal in quest.goals)
 

@@ -95,9 +95,19 @@ def _receive_event(event: Event, now: Instant, future_max: int) -> Request:
 
 def check_id(value: object, path: str) -> None:
     """Raise InvalidInput unless this can be a user's or a request's id: 1 to 255 characters, nothing that hides."""
-    if isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS_MAX and value.isprintable() and value.strip() == value:
+    if (
+        isinstance(value, str)
+        and 0 < len(value) <= ID_CHARACTERS_MAX
+        and value.isprintable()
+        and value.strip() == value
+    ):
         return
-    if isinstance(value, str) and 0 < len(value) <= ID_CHARACTERS_MAX and not _CONTROL(value) and value.strip() == value:
+    if (
+        isinstance(value, str)
+        and 0 < len(value) <= ID_CHARACTERS_MAX
+        and not _CONTROL(value)
+        and value.strip() == value
+    ):
         return  # Unprintable but allowed, such as a zero-width joiner inside an emoji.
     raise InvalidInput(
         "invalid_id",
@@ -142,7 +152,9 @@ def check_amount(amount: object, path: str = "amount", *, signed: bool = False) 
         wanted = "a whole number other than 0" if signed else "a whole number of at least 1"
         raise InvalidInput("invalid_amount", f"{_shown(amount)} is not an amount: give {wanted}.", path)
     if abs(amount) > AMOUNT_MAX:
-        raise InvalidInput("amount_out_of_range", f"{amount} is beyond ±(2^53 - 1), where whole numbers are exact.", path)
+        raise InvalidInput(
+            "amount_out_of_range", f"{amount} is beyond ±(2^53 - 1), where whole numbers are exact.", path
+        )
 
 
 def _check_command(command: AnyCommand) -> None:

@@ -128,9 +128,7 @@ def take_claim(draft: Draft, key: ClaimKey, claims: set[ClaimKey]) -> None:
     draft.changes.append(claim)
 
 
-def _pay(
-    rule: Rule, request: Request, boosts: Iterable[Boost], claims: set[ClaimKey], draft: Draft
-) -> Iterable[Skip]:
+def _pay(rule: Rule, request: Request, boosts: Iterable[Boost], claims: set[ClaimKey], draft: Draft) -> Iterable[Skip]:
     draft.award_xp(_boosted(rule.xp, [(b, b.xp) for b in boosts], draft.at), rule.id)
     for currency, amount in rule.reward:
         draft.credit(currency, _boosted(amount, [(b, b.reward.get(currency)) for b in boosts], draft.at), rule.id)
@@ -138,9 +136,7 @@ def _pay(
     return [skip for skip in skips if skip is not None]
 
 
-def _change_metric(
-    rule: Rule, effect: Effect, request: Request, claims: set[ClaimKey], draft: Draft
-) -> Skip | None:
+def _change_metric(rule: Rule, effect: Effect, request: Request, claims: set[ClaimKey], draft: Draft) -> Skip | None:
     if effect.path is None:
         if effect.kind == "add":
             draft.change_metric(effect.metric, effect.amount)
@@ -163,9 +159,7 @@ def _change_metric(
     return None
 
 
-def _see_values(
-    rule: Rule, effect: Effect, request: Request, claims: set[ClaimKey], draft: Draft
-) -> Skip | None:
+def _see_values(rule: Rule, effect: Effect, request: Request, claims: set[ClaimKey], draft: Draft) -> Skip | None:
     values = _different_values(effect, request)
     if values is None:
         assert effect.path is not None

@@ -116,9 +116,7 @@ def _note_seen(streak: Streak, draft: Draft) -> None:
     streak.seen_at, streak.zone, streak.day_starts_at = draft.at, draft.state.zone, draft.state.day_starts_at
 
 
-def _insert(
-    streak: Streak, place: int, label: int, draft: Draft, rule: catalog.Streak
-) -> tuple[Run, list[Run]]:
+def _insert(streak: Streak, place: int, label: int, draft: Draft, rule: catalog.Streak) -> tuple[Run, list[Run]]:
     """
     Put a day outside every run among its neighbours; return its run, and all the runs that stand there now.
 
@@ -177,9 +175,7 @@ def _excuse_travel(missed: list[int], streak: Streak, draft: Draft, rule: catalo
     return missed[len(missed) - smallest :]
 
 
-def _join(
-    streak: Streak, left: Run, right: Run, missed: list[int], draft: Draft, rule: catalog.Streak
-) -> Run:
+def _join(streak: Streak, left: Run, right: Run, missed: list[int], draft: Draft, rule: catalog.Streak) -> Run:
     """Join two runs: freezes cover what was missed between them, the rest of the gap nobody could meet."""
     if missed:
         streak.freezes -= len(missed)

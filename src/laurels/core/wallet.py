@@ -70,7 +70,7 @@ def carry_out(
         case commands.Capture():
             _capture(command, draft, past)
         case commands.Release():
-            draft.end_hold(_open_hold(draft, command.hold, past), "released")
+            _end(draft, _open_hold(draft, command.hold, past), "released", past)
         case commands.Refund():
             _refund(command, draft, past)
         case _:
@@ -106,7 +106,7 @@ def _capture(command: commands.Capture, draft: Draft, past: Past) -> None:
         raise InvalidInput(
             "invalid_amount", f"{amount} cannot be captured from a hold of {hold.amount} {hold.currency}.", "amount"
         )
-    draft.end_hold(hold, "captured")
+    _end(draft, hold, "captured", past)
     draft.debit(hold.currency, amount, "capture")
 
 
@@ -154,6 +154,11 @@ def _release_expired(draft: Draft) -> None:
         draft.end_hold(hold, "expired")
 
 
+def _end(draft: Draft, hold: OpenHold, how: str, past: Past) -> None:
+    draft.end_hold(hold, how)
+    past.closed_holds[draft.user_id, hold.id] = how
+
+
 def _has_expired(hold: OpenHold, now: Instant) -> bool:
     return hold.expires_at != 0 and hold.expires_at <= now
 
@@ -181,5 +186,3 @@ def _check_known(currency: str, currencies: Mapping[str, Currency]) -> None:
     if currency not in currencies:
         known = ", ".join(currencies) or "none"
         raise Unknown("unknown_currency", f"The catalog has no currency {currency!r:.60}; it has: {known}.")
-
-

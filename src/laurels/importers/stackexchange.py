@@ -3,20 +3,24 @@ A Stack Exchange data dump, read as the events of its site in the order they hap
 
 `Dump.load` reads the XML files once, row by row, into a scratch database; `Dump.events` reads that back, by time:
 
-    type             user       id                  data
-    user.joined      the user   user-ID
-    question.asked   its owner  post-ID             post, tags
-    answer.posted    its owner  post-ID             post, question, self_answer
-    question.scored  its owner  vote-ID             post, vote (1 or -1), score (with this vote), wiki
-    answer.scored    its owner  vote-ID             the same and self_answer, days_late (after the question)
-    answer.accepted  the asker  vote-ID-accepted    post, question, self_answer
-    answer.chosen    its owner  vote-ID-chosen      post, question, self_answer
-    comment.posted   the user   comment-ID          post
-    post.edited      the user   revision-ID         post, title, body, tags (was it edited), own
+    type                 user       id                  data
+    user.joined          the user   user-ID
+    question.asked       its owner  post-ID             post, tags
+    question.upvoted     its owner  vote-ID             post, score (with this vote), wiki
+    question.downvoted   its owner  vote-ID             post, score, wiki
+    question.reached     its owner  vote-ID-reached     post, score: 10, 25 or 100 for the first time
+    answer.posted        its owner  post-ID             post, question, self_answer
+    answer.upvoted       its owner  vote-ID             post, score, wiki, self_answer
+    answer.downvoted     its owner  vote-ID             post, score, wiki, self_answer
+    answer.reached       its owner  vote-ID-reached     post, score
+    answer.accepted      the asker  vote-ID-accepted    post, question, self_answer
+    answer.chosen        its owner  vote-ID-chosen      post, question, self_answer
+    comment.posted       the user   comment-ID          post
+    post.edited          the user   revision-ID         post, title, body, tags (was it edited), own
 
 Ids come from the dump's row ids, so that an event is the same in every run. A vote has a day, not a time, and no voter;
 it counts from its post's creation at the earliest. An acceptance is two events because either the asker or the answerer
-may be gone. Who is gone, and the system's own user -1, gets no events.
+may be gone. Who is gone, and the system's own user -1, gets no events. Types are so many that rules need few conditions.
 
 Why a scratch database: the files are ordered by row id, which is only nearly the order of time (a migrated post is
 newer by id than by date, a vote takes the hour of its post), and the newest dumps not even by that. Merging them as
@@ -109,6 +113,7 @@ class Dump:
                     self._keep(insert, values_of(Row(attributes, latest)))
                 except BadValueError as bad:
                     on_bad_row(BadRow(file=file, line=line, problem=str(bad)))
+        self._scratch.execute(FILL_SCORES)
 
     def _keep(self, insert: str, values: Values | None) -> None:
         if values is not None and self._scratch.execute(insert, values).rowcount == 0:
@@ -126,7 +131,7 @@ class Dump:
         Those of one time come in the order of their files (a post before its votes), then of row ids: the same list in
         every run.
         """
-        # merge() keeps the order of its arguments among equals: of one vote, the acceptance before the choice.
+        # merge() keeps the order of its arguments among equals, which are of one row: a vote, then the score it reached.
         placed = heapq.merge(*map(self._placed_events, STREAMS), key=operator.itemgetter(0))
         return (event for _, event in placed)
 
@@ -171,6 +176,17 @@ SCRATCH_TABLES = """
     CREATE TABLE votes (id INTEGER PRIMARY KEY, time INTEGER, post INTEGER, kind TEXT);
     CREATE TABLE comments (id INTEGER PRIMARY KEY, time INTEGER, user INTEGER, post INTEGER);
     CREATE TABLE revisions (id INTEGER PRIMARY KEY, time INTEGER, user INTEGER, post INTEGER, part TEXT, guid TEXT);
+    CREATE TABLE scores (place INTEGER PRIMARY KEY, time INTEGER, vote INTEGER, post INTEGER, kind TEXT, score INTEGER);
+"""
+
+#: Each vote up or down with its own time and the score it makes, numbered in the order of the events.
+FILL_SCORES = """
+    INSERT INTO scores (time, vote, post, kind, score)
+    SELECT max(votes.time, posts.time) AS at, votes.id, posts.id, votes.kind,
+           sum(iif(votes.kind = 'up', 1, -1)) OVER (PARTITION BY posts.id ORDER BY max(votes.time, posts.time), votes.id)
+    FROM votes JOIN posts ON posts.id = votes.post
+    WHERE votes.kind IN ('up', 'down')
+    ORDER BY at, votes.id
 """
 
 Values = tuple[int | str | None, ...]
@@ -246,12 +262,16 @@ def _answered(post: int, question: int | None, self_answer: int | None) -> dict[
     return {"post": post, **known, "self_answer": bool(self_answer)}
 
 
-def _question_scored(post: int, vote: int, score: int, wiki: int | None) -> dict[str, Any]:
-    return {"post": post, "vote": vote, "score": score, "wiki": bool(wiki)}
+def _question_voted(post: int, score: int, wiki: int | None) -> dict[str, Any]:
+    return {"post": post, "score": score, "wiki": bool(wiki)}
 
 
-def _answer_scored(self_answer: int | None, days_late: int, *scored: int) -> dict[str, Any]:
-    return {**_question_scored(*scored), "self_answer": bool(self_answer), "days_late": days_late}
+def _answer_voted(post: int, score: int, wiki: int | None, self_answer: int | None) -> dict[str, Any]:
+    return {"post": post, "score": score, "wiki": bool(wiki), "self_answer": bool(self_answer)}
+
+
+def _reached(post: int, score: int) -> dict[str, Any]:
+    return {"post": post, "score": score}
 
 
 def _commented(post: int | None) -> dict[str, Any]:
@@ -262,13 +282,34 @@ def _edited(post: int, title: int, body: int, tags: int, own: int | None) -> dic
     return {"post": post, "title": bool(title), "body": bool(body), "tags": bool(tags), "own": bool(own)}
 
 
-#: Post, vote, score, wiki. The score is summed in the order of the events, so it is the one their own list adds up to.
-SCORED = """
-    posts.id,
-    iif(votes.kind = 'up', 1, -1),
-    sum(iif(votes.kind = 'up', 1, -1)) OVER (PARTITION BY posts.id ORDER BY max(votes.time, posts.time), votes.id),
-    max(votes.time, posts.time) >= posts.wiki_since
-"""
+def _question_votes(kind: str) -> str:
+    return f"""
+        SELECT scores.time, vote, owner, posts.id, score, scores.time >= wiki_since
+        FROM scores JOIN posts ON posts.id = scores.post
+        WHERE scores.kind = '{kind}' AND posts.kind = 'question' AND owner IS NOT NULL
+        ORDER BY place
+    """
+
+
+def _answer_votes(kind: str) -> str:
+    return f"""
+        SELECT scores.time, vote, posts.owner, posts.id, score, scores.time >= posts.wiki_since,
+               posts.owner = question.owner
+        FROM scores JOIN posts ON posts.id = scores.post LEFT JOIN posts AS question ON question.id = posts.parent
+        WHERE scores.kind = '{kind}' AND posts.kind = 'answer' AND posts.owner IS NOT NULL
+        ORDER BY place
+    """
+
+
+def _scores_reached(kind: str) -> str:
+    return f"""
+        SELECT scores.time, vote, owner, posts.id, score
+        FROM scores JOIN posts ON posts.id = scores.post
+        WHERE place IN (SELECT min(place) FROM scores WHERE score IN (10, 25, 100) GROUP BY post, score)
+              AND posts.kind = '{kind}' AND owner IS NOT NULL
+        ORDER BY place
+    """
+
 
 STREAMS = (
     _Stream(
@@ -303,29 +344,46 @@ STREAMS = (
         """,
     ),
     _Stream(
-        type="question.scored",
+        type="question.upvoted",
         rank=2,
         id="vote-{}",
-        data=_question_scored,
-        query=f"""
-            SELECT max(votes.time, posts.time) AS at, votes.id, posts.owner, {SCORED}
-            FROM votes JOIN posts ON posts.id = votes.post
-            WHERE votes.kind IN ('up', 'down') AND posts.kind = 'question' AND posts.owner IS NOT NULL
-            ORDER BY at, votes.id
-        """,
+        data=_question_voted,
+        query=_question_votes("up"),
     ),
     _Stream(
-        type="answer.scored",
+        type="question.downvoted",
         rank=2,
         id="vote-{}",
-        data=_answer_scored,
-        query=f"""
-            SELECT max(votes.time, posts.time) AS at, votes.id, posts.owner, posts.owner = question.owner,
-                   coalesce((posts.time - question.time) / 86400000000, 0), {SCORED}
-            FROM votes JOIN posts ON posts.id = votes.post LEFT JOIN posts AS question ON question.id = posts.parent
-            WHERE votes.kind IN ('up', 'down') AND posts.kind = 'answer' AND posts.owner IS NOT NULL
-            ORDER BY at, votes.id
-        """,
+        data=_question_voted,
+        query=_question_votes("down"),
+    ),
+    _Stream(
+        type="question.reached",
+        rank=2,
+        id="vote-{}-reached",
+        data=_reached,
+        query=_scores_reached("question"),
+    ),
+    _Stream(
+        type="answer.upvoted",
+        rank=2,
+        id="vote-{}",
+        data=_answer_voted,
+        query=_answer_votes("up"),
+    ),
+    _Stream(
+        type="answer.downvoted",
+        rank=2,
+        id="vote-{}",
+        data=_answer_voted,
+        query=_answer_votes("down"),
+    ),
+    _Stream(
+        type="answer.reached",
+        rank=2,
+        id="vote-{}-reached",
+        data=_reached,
+        query=_scores_reached("answer"),
     ),
     _Stream(
         type="answer.accepted",

@@ -1,0 +1,404 @@
+"""
+The one way in: load, decide, write.
+
+`open` connects a database and a catalog; the Engine it returns records requests through a lane (see lanes.py), and hands
+out what reads and changes one user or one board.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import defaultdict
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Self, overload
+
+from laurels.catalog_file import load_catalog, parse_catalog
+from laurels.core import commands, history
+from laurels.core.catalog import Catalog
+from laurels.core.decide import Context, concerned, decide_batch, touches
+from laurels.core.errors import InvalidInput, LaurelsError, Unknown
+from laurels.core.nearest import unknown
+from laurels.core.periods import from_datetime
+from laurels.core.requests import FUTURE_US_MAX, receive
+from laurels.handles import UserHandle, WalletHandle
+from laurels.lanes import Lane, Unit
+from laurels.leaderboards import projector
+from laurels.leaderboards.board import Board
+from laurels.store import reads
+from laurels.store.tables import catalog_revisions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from types import TracebackType
+
+    from sqlalchemy import Connection
+
+    from laurels.core.changes import Change, Outcome
+    from laurels.core.commands import AnyCommand
+    from laurels.core.decide import Decision
+    from laurels.core.events import Event
+    from laurels.core.periods import Instant
+    from laurels.core.profile import Profile
+    from laurels.core.requests import Request
+    from laurels.protocols import Store, Transaction
+
+DEFAULT_URL = "sqlite:///laurels.db"
+RECORD_REQUESTS_MAX = 10_000
+PROJECTED_ROWS = 2_000
+
+log = logging.getLogger("laurels")
+
+
+def open(  # noqa: A001  `laurels.open` is the name that fits
+    url: str = DEFAULT_URL,
+    *,
+    catalog: str | Path | Catalog | None = None,
+    clock: Callable[[], datetime] | None = None,
+) -> Engine:
+    """
+    Open a database, creating what is missing, and return the Engine on it.
+
+    `catalog` is a file, the name of a bundled catalog, or a Catalog; its content becomes a new revision unless it was one
+    before. Without it the database's current revision holds, and `community` in a new database. `clock` returns the time
+    now (aware); tests give their own.
+
+    Raises CatalogInvalid with every mistake, and Unavailable for a database that cannot be used.
+    """
+    given = load_catalog(catalog) if isinstance(catalog, str | Path) else catalog
+    store = _store(url)
+    try:
+        return Engine(store, given, clock=clock)
+    except BaseException:
+        store.close()
+        raise
+
+
+def _store(url: str) -> Store:
+    scheme = url.partition(":")[0]
+    if scheme == "sqlite":
+        from laurels.store.sqlite import SqliteStore  # noqa: PLC0415  each database's driver only where it is used
+
+        return SqliteStore(url)
+    raise InvalidInput("unknown_database", f"{scheme!r} is no database Laurels runs on. Use sqlite:///FILE.", "url")
+
+
+class Engine:
+    """
+    Laurels on one database. Safe to use from many threads; close it, or use it in a `with`.
+
+    Every method raises LaurelsError subclasses whose `code` programs can rely on, and records nothing when it raises.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog | None = None,
+        *,
+        clock: Callable[[], datetime] | None = None,
+        future_max: int = FUTURE_US_MAX,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._future_max = future_max
+        self._listeners: dict[str, list[Callable[[Change], None]]] = defaultdict(list)
+        self._catalog = self._choose(catalog)
+        self._lane = Lane(self._record_units, "laurels-lane")
+        self._calls = ThreadPoolExecutor(1, "laurels-listeners")
+
+    # --- Recording ----------------------------------------------------------------------------------------------------
+
+    @overload
+    def record(self, request: Event | AnyCommand) -> Outcome: ...
+    @overload
+    def record(self, request: Sequence[Event | AnyCommand]) -> list[Outcome]: ...
+    def record(self, request: Event | AnyCommand | Sequence[Event | AnyCommand]) -> Outcome | list[Outcome]:
+        """
+        Record one request, or several together or not at all, and return what each caused.
+
+        Returns after the commit. A request whose id is known with the same content returns the stored outcome with status
+        `duplicate`; with other content it raises `request_id_reused`.
+        """
+        is_one = not isinstance(request, list | tuple)
+        unit = self._unit([request] if is_one else request)  # type: ignore[list-item,arg-type]
+        self._lane.put(unit)
+        outcomes = unit.future.result()
+        self._tell(outcomes)
+        return outcomes[0] if is_one else outcomes
+
+    def submit(self, request: Event | AnyCommand) -> Future[Outcome]:
+        """
+        Record one request in the background; the future holds its outcome after the commit.
+
+        An async caller awaits `asyncio.wrap_future(engine.submit(event))`. Malformed requests raise at once.
+        """
+        unit = self._unit([request])
+        answer: Future[Outcome] = Future()
+
+        def deliver(done: Future[list[Outcome]]) -> None:
+            error = done.exception()
+            if error is not None:
+                answer.set_exception(error)
+                return
+            answer.set_result(done.result()[0])
+            if self._listeners:
+                self._calls.submit(self._tell, done.result())
+
+        unit.future.add_done_callback(deliver)
+        self._lane.put(unit)
+        return answer
+
+    def award_xp(
+        self,
+        user_id: str,
+        amount: int,
+        *,
+        request_id: str,
+        source: str = "",
+        source_id: str | None = None,
+        reason: str | None = None,
+    ) -> Outcome:
+        """Give XP outside of any rule; with `source_id` once per (user, source, source_id)."""
+        return self.record(
+            commands.AwardXp(
+                user=user_id, id=request_id, amount=amount, source=source, source_id=source_id, reason=reason
+            )
+        )
+
+    def _unit(self, asked: Sequence[Event | AnyCommand]) -> Unit:
+        if len(asked) > RECORD_REQUESTS_MAX:
+            raise InvalidInput(
+                "batch_too_large", f"{len(asked)} requests in one call; at most {RECORD_REQUESTS_MAX} go together."
+            )
+        now = self.now()
+        requests = []
+        for place, one in enumerate(asked):
+            try:
+                requests.append(receive(one, now, future_max=self._future_max))
+            except InvalidInput as error:
+                if len(asked) > 1:
+                    error.path = f"[{place}].{error.path}"
+                raise
+        return Unit(requests)
+
+    def _record_units(self, units: Sequence[Unit]) -> list[list[Outcome] | LaurelsError]:
+        """Load what the units touch, decide them one after the other, write what was decided: one transaction."""
+        requests = [request for unit in units for request in unit.requests]
+        now = self.now()
+        with self._store.write() as transaction:
+            catalog = self._current(transaction)
+            context = self._load(transaction, requests, catalog)
+            results, decisions = _decide_units(context, units, catalog, now)
+            if decisions:
+                transaction.save(decisions, catalog)
+        return results
+
+    def _load(self, transaction: Transaction, requests: Sequence[Request], catalog: Catalog) -> Context:
+        context = transaction.load(
+            touches(requests, catalog), [(request.actor, request.id) for request in requests], catalog
+        )
+        wanted: dict[str, history.Wanted] = defaultdict(history.Wanted)
+        for request in requests:
+            for user_id in concerned(request, catalog):
+                state = context.states.get(user_id)
+                if state is not None and request.at < state.latest_at:
+                    history.want(wanted[user_id], state, request, catalog)
+        late = {user_id: parts for user_id, parts in wanted.items() if parts}
+        if late:
+            transaction.remember(context, late)
+        return context
+
+    # --- Listening ----------------------------------------------------------------------------------------------------
+
+    def on(self, change_type: str, listener: Callable[[Change], None]) -> None:
+        """
+        Call `listener(change)` after every commit by this process that holds a change of this type; `*` for every type.
+
+        It runs in the recording caller's thread (for `submit`, in one of its own) and may record itself. What it raises is
+        logged and goes no further. Duplicates call nobody.
+        """
+        self._listeners[change_type].append(listener)
+
+    def _tell(self, outcomes: Sequence[Outcome]) -> None:
+        if not self._listeners:
+            return
+        for outcome in outcomes:
+            if outcome.status == "applied":
+                for change in outcome.changes:
+                    for listener in [*self._listeners.get(change.type, ()), *self._listeners.get("*", ())]:
+                        _call(listener, change)
+
+    # --- Users and boards ---------------------------------------------------------------------------------------------
+
+    def profile(self, user_id: str) -> Profile:
+        """Return what a reader sees of a user. Raises Unknown `unknown_user`."""
+        return self.user(user_id).profile()
+
+    def user(self, user_id: str) -> UserHandle:
+        """Return the handle of a user, who need not exist yet."""
+        return UserHandle(self, user_id)
+
+    def wallet(self, user_id: str) -> WalletHandle:
+        """Return the handle of a user's currencies."""
+        return WalletHandle(self, user_id)
+
+    def users(self, *, after: str = "", containing: str = "", limit: int = 100) -> Sequence[str]:
+        """Return user ids in order, from the one after `after` on; `containing` also looks at display names."""
+        with self.read() as connection:
+            return reads.user_ids(connection, after=after, containing=containing, limit=limit)
+
+    def leaderboard(
+        self, code: str, *, period: str | None = None, at: str | datetime | None = None, group: str = ""
+    ) -> Board:
+        """
+        Return a board in one of its periods: `daily`, `weekly`, `monthly` or `alltime`, which is also the default.
+
+        `at` picks the period by its key (`2026-W47`) or by an instant in it; now by default. `group` picks the board of one
+        value of the group it is split by. What was recorded before is on it.
+        """
+        catalog = self.catalog
+        if code not in catalog.leaderboards:
+            raise Unknown("unknown_leaderboard", unknown("leaderboard", code, catalog.leaderboards))
+        self.project()
+        return Board.of(
+            catalog.leaderboards[code], catalog, self.read, period=period, at=at, group=group, now=self.now()
+        )
+
+    def project(self, progress: Callable[[int], None] | None = None) -> int:
+        """
+        Bring the leaderboards up to the journal's end; return how many journal rows that took.
+
+        `progress` is called with the number of rows after each step.
+        """
+        total = 0
+        while self._is_behind():
+            with self._store.write() as transaction:
+                rows = projector.advance(transaction.connection, self._current(transaction), PROJECTED_ROWS)
+            total += rows
+            if progress is not None:
+                progress(rows)
+        return total
+
+    def _is_behind(self) -> bool:
+        with self.read() as connection:
+            return projector.is_behind(connection, self._catalog)
+
+    # --- The catalog --------------------------------------------------------------------------------------------------
+
+    @property
+    def catalog(self) -> Catalog:
+        """Return the current revision of the catalog, also when another process applied it."""
+        with self.read() as connection:
+            current = reads.current_revision(connection)
+        assert current is not None
+        self._adopt(current)
+        return self._catalog
+
+    def apply_catalog(self, catalog: Catalog) -> int:
+        """Make a catalog the current revision and return its number; it acts on what is recorded from then on."""
+        with self._store.write() as transaction:
+            revision = transaction.revision() + 1
+            transaction.connection.execute(
+                catalog_revisions.insert().values(
+                    revision=revision, name=catalog.name, source=catalog.source, applied_at=self.now()
+                )
+            )
+        self._catalog = replace(catalog, revision=revision)
+        return revision
+
+    def _choose(self, given: Catalog | None) -> Catalog:
+        """Return the catalog to start with, applying the one given if its content was never a revision."""
+        with self.read() as connection:
+            current = reads.current_revision(connection)
+            known = reads.revision_of(connection, given.source) if given is not None else None
+        if current is not None and (given is None or known is not None):
+            if given is not None and known != current.revision:
+                warnings.warn(
+                    f"The catalog given is revision {known} of this database; the current one is {current.revision} and "
+                    "stays. Use `laurels catalog apply` to go back on purpose.",
+                    stacklevel=4,
+                )
+            return replace(parse_catalog(current.source, format="json"), revision=current.revision)
+        chosen = given if given is not None else load_catalog("community")
+        self.apply_catalog(chosen)
+        return self._catalog
+
+    def _current(self, transaction: Transaction) -> Catalog:
+        """Return the catalog that is current inside a transaction: it may have moved while this process waited."""
+        if transaction.revision() != self._catalog.revision:
+            current = reads.current_revision(transaction.connection)
+            assert current is not None
+            self._adopt(current)
+        return self._catalog
+
+    def _adopt(self, current: reads.Revision) -> None:
+        if current.revision != self._catalog.revision:
+            self._catalog = replace(parse_catalog(current.source, format="json"), revision=current.revision)
+
+    # --- Housekeeping -------------------------------------------------------------------------------------------------
+
+    def now(self) -> Instant:
+        """Return the time now by this engine's clock."""
+        return from_datetime(self._clock() if self._clock is not None else datetime.now(UTC))
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a connection for reading, on one snapshot of the database."""
+        with self._store.read() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Open a write transaction for what is no request: settings of a user, notifications read."""
+        with self._store.write() as transaction:
+            yield transaction
+
+    def close(self) -> None:
+        """Record what was submitted, tell the listeners, and give up every connection."""
+        self._lane.close()
+        self._calls.shutdown()
+        self._store.close()
+
+    def __enter__(self) -> Self:
+        """Return the engine itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the engine."""
+        self.close()
+
+
+def _decide_units(
+    context: Context, units: Sequence[Unit], catalog: Catalog, now: Instant
+) -> tuple[list[list[Outcome] | LaurelsError], list[Decision]]:
+    """
+    Decide each unit on what the one before left.
+
+    A unit of one request that is refused has changed nothing, so the others go on; any other failure spoils the batch.
+    """
+    results: list[list[Outcome] | LaurelsError] = []
+    decisions: list[Decision] = []
+    for unit in units:
+        try:
+            outcomes, made = decide_batch(context, unit.requests, catalog, now)
+        except LaurelsError as error:
+            if len(unit.requests) > 1 or error.code == "amount_out_of_range":
+                raise
+            results.append(error)
+        else:
+            results.append(outcomes)
+            decisions += made
+    return results, decisions
+
+
+def _call(listener: Callable[[Change], None], change: Change) -> None:
+    try:
+        listener(change)
+    except Exception:
+        log.exception("listener_failed", extra={"change_type": change.type})

@@ -1,0 +1,395 @@
+"""What an application does with one user at a time: `engine.user(id)`, `engine.wallet(id)`, `engine.user(id).quest(code)`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, TypeVar
+from zoneinfo import available_timezones
+
+import msgspec
+from sqlalchemy import delete, update
+
+from laurels.core import achievements, commands, periods, quests
+from laurels.core.draft import Draft
+from laurels.core.errors import InvalidInput, Unknown
+from laurels.core.nearest import unknown
+from laurels.core.profile import profile_of
+from laurels.core.requests import check_id
+from laurels.core.state import Quest as QuestState
+from laurels.core.state import QuestRun, UserState
+from laurels.store import reads
+from laurels.store.tables import notifications, profiles, users
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import Connection
+
+    from laurels.core.catalog import Achievement, Catalog, Quest
+    from laurels.core.changes import Outcome
+    from laurels.core.periods import Instant
+    from laurels.core.profile import Profile
+    from laurels.engine import Engine
+    from laurels.core.notifications import Notification
+    from laurels.store.reads import Entry, StoredRun
+
+LAST_HOUR = 23
+T = TypeVar("T")
+_UNCHANGED = msgspec.UNSET
+
+
+class AchievementView(msgspec.Struct, frozen=True, kw_only=True):
+    """One achievement as a user sees it: unlocked or not, and how far along."""
+
+    achievement: str
+    name: str
+    description: str
+    icon: str
+    image: str
+    category: str
+    rarity: str
+    secret: bool
+    unlocked: bool
+    times: int
+    unlocked_at: datetime | None
+    value: int
+    target: int
+
+
+class QuestView(msgspec.Struct, frozen=True, kw_only=True):
+    """One quest run as a user sees it."""
+
+    quest: str
+    name: str
+    description: str
+    type: str
+    period: str
+    status: quests.QuestStatus
+    value: int
+    target: int
+    starts_at: datetime | None
+    ends_at: datetime | None
+
+
+class UserHandle:
+    """One user, who need not exist yet. Reading an unknown user raises Unknown `unknown_user`."""
+
+    def __init__(self, engine: Engine, user_id: str) -> None:
+        check_id(user_id, "user")
+        self.user_id = user_id
+        self._engine = engine
+
+    def set(
+        self,
+        *,
+        timezone: str | msgspec.UnsetType = _UNCHANGED,
+        day_starts_at: int | msgspec.UnsetType = _UNCHANGED,
+        groups: Mapping[str, str] | msgspec.UnsetType = _UNCHANGED,
+        opted_out: bool | msgspec.UnsetType = _UNCHANGED,
+        display_name: str | None | msgspec.UnsetType = _UNCHANGED,
+        avatar_url: str | None | msgspec.UnsetType = _UNCHANGED,
+    ) -> Profile:
+        """
+        Set what is given and leave the rest; a user who does not exist is created. Returns the profile.
+
+        `timezone` is an IANA name, `day_starts_at` an hour (0 to 23). Both hold for what is recorded from now on. Opting out
+        hides the user from every board at once; what is earned meanwhile counts again on the way back.
+        """
+        _check_settings(timezone, day_starts_at, groups, display_name, avatar_url)
+        with self._engine.write() as transaction:
+            connection = transaction.connection
+            state = reads.state(connection, self.user_id)
+            is_new = state is None
+            if state is None:
+                state = UserState(zone=self._engine.catalog.zone)
+            stored = reads.stored_profile(connection, self.user_id)
+            state.zone = _given(timezone, state.zone)
+            state.day_starts_at = _given(day_starts_at, state.day_starts_at)
+            state.groups = dict(_given(groups, state.groups))
+            state.opted_out = _given(opted_out, state.opted_out)
+            document = msgspec.json.encode(state).decode()
+            if is_new:
+                connection.execute(users.insert().values(user_id=self.user_id, version=0, state=document))
+            else:
+                connection.execute(update(users).where(users.c.user_id == self.user_id).values(state=document))
+            connection.execute(delete(profiles).where(profiles.c.user_id == self.user_id))
+            connection.execute(
+                profiles.insert().values(
+                    user_id=self.user_id,
+                    display_name=_given(display_name, stored.display_name),
+                    avatar_url=_given(avatar_url, stored.avatar_url),
+                    opted_out=int(state.opted_out),
+                )
+            )
+        return self.profile()
+
+    def profile(self) -> Profile:
+        """Return what a reader sees of the user now."""
+        catalog = self._engine.catalog
+        with self._engine.read() as connection:
+            state = self._state(connection)
+            stored = reads.stored_profile(connection, self.user_id)
+        return profile_of(
+            self.user_id,
+            state,
+            catalog,
+            self._engine.now(),
+            display_name=stored.display_name,
+            avatar_url=stored.avatar_url,
+        )
+
+    def achievements(self) -> list[AchievementView]:
+        """Return every achievement of the catalog in its order, those unlocked and those to come."""
+        catalog = self._engine.catalog
+        with self._engine.read() as connection:
+            state = self._state(connection)
+        return [
+            _achievement_view(achievement, state)
+            for achievement in catalog.achievements.values()
+            if achievement.enabled or achievement.code in state.unlocks
+        ]
+
+    def quests(self) -> list[QuestView]:
+        """Return every quest of the catalog in its order: its current run, then its earlier ones that counted anything."""
+        catalog = self._engine.catalog
+        with self._engine.read() as connection:
+            state = self._state(connection)
+            stored = reads.quest_runs_of(connection, self.user_id)
+        return list(_quest_views(self.user_id, state, stored, catalog, self._engine.now()))
+
+    def quest(self, code: str) -> QuestHandle:
+        """Return the handle of one quest of this user."""
+        return QuestHandle(self._engine, self.user_id, code)
+
+    def ledger(self, *, unit: str | None = None, before: int | None = None, limit: int = 100) -> list[Entry]:
+        """Return the user's entries, newest first; `before` is the version from which on they were read already."""
+        with self._engine.read() as connection:
+            self._state(connection)
+            return reads.ledger(connection, self.user_id, unit=unit, before=before, limit=limit)
+
+    def notifications(self, *, unread: bool = False, before: int | None = None, limit: int = 100) -> list[Notification]:
+        """Return the user's notifications, newest first; `before` is the number from which on they were read already."""
+        with self._engine.read() as connection:
+            self._state(connection)
+            return reads.notifications_of(connection, self.user_id, unread=unread, before=before, limit=limit)
+
+    def mark_read(self, *, up_to: int | None = None) -> int:
+        """Mark notifications as read, all or those numbered up to `up_to`; return how many were unread."""
+        unread = update(notifications).where(notifications.c.user_id == self.user_id, notifications.c.read_at.is_(None))
+        if up_to is not None:
+            unread = unread.where(notifications.c.number <= up_to)
+        with self._engine.write() as transaction:
+            self._state(transaction.connection)
+            return transaction.connection.execute(unread.values(read_at=self._engine.now())).rowcount
+
+    def outcome(self, request_id: str) -> Outcome:
+        """Return what a request of this user caused. Raises Unknown `unknown_request`."""
+        with self._engine.write() as transaction:
+            found = transaction.recorded(self.user_id, request_id)
+        if found is None:
+            raise Unknown("unknown_request", f"{self.user_id!r} has no request {request_id!r}.")
+        return found
+
+    def _state(self, connection: Connection) -> UserState:
+        state = reads.state(connection, self.user_id)
+        if state is None:
+            raise Unknown("unknown_user", f"There is no user {self.user_id!r}.")
+        return state
+
+
+class WalletHandle:
+    """One user's currencies. Every method is a request: sent again with the same id it does nothing again."""
+
+    def __init__(self, engine: Engine, user_id: str) -> None:
+        self.user_id = user_id
+        self._engine = engine
+
+    def credit(
+        self,
+        currency: str,
+        amount: int,
+        *,
+        request_id: str,
+        source: str = "",
+        source_id: str | None = None,
+        reason: str | None = None,
+    ) -> Outcome:
+        """Give currency, which counts as earned; with `source_id` once per (user, currency, source, source_id)."""
+        return self._engine.record(
+            commands.Credit(
+                user=self.user_id,
+                id=request_id,
+                currency=currency,
+                amount=amount,
+                source=source,
+                source_id=source_id,
+                reason=reason,
+            )
+        )
+
+    def spend(self, currency: str, amount: int, *, request_id: str, reason: str | None = None) -> Outcome:
+        """Take currency that is there. Raises InsufficientFunds, which says what is available."""
+        return self._engine.record(
+            commands.Spend(user=self.user_id, id=request_id, currency=currency, amount=amount, reason=reason)
+        )
+
+    def transfer(self, to: str, currency: str, amount: int, *, request_id: str, reason: str | None = None) -> Outcome:
+        """Move currency to another user. Raises InsufficientFunds."""
+        return self._engine.record(
+            commands.Transfer(user=self.user_id, id=request_id, to=to, currency=currency, amount=amount, reason=reason)
+        )
+
+    def hold(
+        self,
+        currency: str,
+        amount: int,
+        *,
+        request_id: str,
+        expires_at: datetime | None = None,
+        reason: str | None = None,
+    ) -> Outcome:
+        """Set currency aside; the request's id is the hold's id. Raises InsufficientFunds."""
+        return self._engine.record(
+            commands.Hold(
+                user=self.user_id,
+                id=request_id,
+                currency=currency,
+                amount=amount,
+                expires_at=None if expires_at is None else _instant(expires_at),
+                reason=reason,
+            )
+        )
+
+    def capture(self, hold: str, amount: int | None = None, *, request_id: str, reason: str | None = None) -> Outcome:
+        """Spend a hold or a part of it; the rest is free again. Raises Conflict `hold_closed` or `hold_expired`."""
+        return self._engine.record(
+            commands.Capture(user=self.user_id, id=request_id, hold=hold, amount=amount, reason=reason)
+        )
+
+    def release(self, hold: str, *, request_id: str, reason: str | None = None) -> Outcome:
+        """Give a hold back. Raises Conflict `hold_closed` or `hold_expired`."""
+        return self._engine.record(commands.Release(user=self.user_id, id=request_id, hold=hold, reason=reason))
+
+    def refund(self, request: str, amount: int | None = None, *, request_id: str, reason: str | None = None) -> Outcome:
+        """Give back a spend or capture by its request id, or a part of it; never more than is left of it."""
+        return self._engine.record(
+            commands.Refund(user=self.user_id, id=request_id, request=request, amount=amount, reason=reason)
+        )
+
+    def adjust(self, unit: str, amount: int, *, request_id: str, reason: str | None = None) -> Outcome:
+        """Correct XP (`xp`) or a currency by an amount of either sign; neither earned nor spent."""
+        return self._engine.record(
+            commands.Adjust(user=self.user_id, id=request_id, unit=unit, amount=amount, reason=reason)
+        )
+
+
+class QuestHandle:
+    """One quest of one user."""
+
+    def __init__(self, engine: Engine, user_id: str, code: str) -> None:
+        self.user_id = user_id
+        self.code = code
+        self._engine = engine
+
+    def accept(self, *, request_id: str) -> Outcome:
+        """Start a quest that counts from acceptance."""
+        return self._engine.record(commands.AcceptQuest(user=self.user_id, id=request_id, quest=self.code))
+
+    def claim(self, *, request_id: str, period: str | None = None) -> Outcome:
+        """Take the reward of the oldest completed run that is not claimed, or of the run of `period`."""
+        return self._engine.record(
+            commands.ClaimQuest(user=self.user_id, id=request_id, quest=self.code, period=period)
+        )
+
+
+def _check_settings(
+    timezone: object, day_starts_at: object, groups: object, display_name: object, avatar_url: object
+) -> None:
+    if timezone is not _UNCHANGED and not (isinstance(timezone, str) and periods.zone_exists(timezone)):
+        hint = unknown("time zone", str(timezone)[:60], available_timezones())
+        raise InvalidInput("unknown_timezone", f"{hint}. Use an IANA name such as Europe/Berlin.", "timezone")
+    if day_starts_at is not _UNCHANGED and (type(day_starts_at) is not int or not 0 <= day_starts_at <= LAST_HOUR):
+        raise InvalidInput("invalid_hour", f"{day_starts_at!r} is no hour from 0 to 23.", "day_starts_at")
+    if groups is not _UNCHANGED:
+        if not isinstance(groups, Mapping):
+            raise InvalidInput("invalid_groups", "Groups are a mapping of names to values.", "groups")
+        for name, value in groups.items():
+            check_id(name, "groups")
+            check_id(value, f"groups.{name}")
+    for path, text in (("display_name", display_name), ("avatar_url", avatar_url)):
+        if text is not _UNCHANGED and text is not None:
+            check_id(text, path)
+
+
+def _given(value: T | msgspec.UnsetType, otherwise: T) -> T:
+    return otherwise if isinstance(value, msgspec.UnsetType) else value
+
+
+def _instant(time: datetime) -> Instant:
+    try:
+        return periods.from_datetime(time)
+    except periods.NaiveTime as error:
+        raise InvalidInput("naive_time", str(error), "expires_at") from None
+
+
+def _achievement_view(achievement: Achievement, state: UserState) -> AchievementView:
+    unlock = state.unlocks.get(achievement.code)
+    value, target = achievements.progress(achievement, state.value)
+    return AchievementView(
+        achievement=achievement.code,
+        name=achievement.name,
+        description=achievement.description,
+        icon=achievement.icon,
+        image=achievement.image,
+        category=achievement.category,
+        rarity=achievement.rarity,
+        secret=achievement.secret,
+        unlocked=unlock is not None,
+        times=0 if unlock is None else unlock.times,
+        unlocked_at=None if unlock is None else periods.to_datetime(unlock.unlocked_at),
+        value=value,
+        target=target,
+    )
+
+
+def _quest_views(
+    user_id: str, state: UserState, stored: Sequence[StoredRun], catalog: Catalog, now: Instant
+) -> Iterator[QuestView]:
+    draft = Draft(user_id, state, now)
+    for quest in catalog.quests.values():
+        known = state.quests.get(quest.code, QuestState())
+        runs = {run.period: run for run in stored if run.quest == quest.code}
+        current = periods.period_label(quest.period, draft.day)
+        windows = {row.label: row.run for row in runs.values() if row.label is not None and row.run is not None}
+        windows |= known.windows
+        if quest.enabled and current not in windows:
+            windows[current] = QuestRun(1, [0] * len(quest.goals), 0)
+        views = {}
+        for label, run in windows.items():
+            key = quests.run_key(quest, label, run.number)
+            views[key] = _quest_view(quest, label, run, key, draft)
+        for key, row in runs.items():
+            if row.completed_at is not None and key not in views:
+                done = QuestRun(1, [goal.target for goal in quest.goals], 0, completed_at=row.completed_at)
+                views[key] = _quest_view(quest, quests.label_of(quest, key), done, key, draft)
+        yield from sorted(
+            views.values(), key=lambda view: (view.starts_at or periods.to_datetime(0), view.period), reverse=True
+        )
+
+
+def _quest_view(quest: Quest, label: int, run: QuestRun, key: str, draft: Draft) -> QuestView:
+    starts_at, ends_at = quests.bounds(quest, label, draft.state)
+    value, target = quests.progress(run, quest)
+    return QuestView(
+        quest=quest.code,
+        name=quest.name,
+        description=quest.description,
+        type=quest.type,
+        period=key,
+        status=quests.status(quest, label, run, key, draft),
+        value=value,
+        target=target,
+        starts_at=None if starts_at is None else periods.to_datetime(starts_at),
+        ends_at=None if ends_at is None else periods.to_datetime(ends_at),
+    )

@@ -1,0 +1,240 @@
+"""
+The standings as a projection of the journal: every score on every board, brought forward from where it stands.
+
+A board's cursor is kept beside its standings and moves in the same transaction, so every journal row counts exactly once. A
+board whose definition changed, or which is new, starts from nothing and is filled from the journal.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+import msgspec
+from sqlalchemy import case, delete, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from laurels.core import periods
+from laurels.core.changes import (
+    AchievementUnlocked,
+    Change,
+    CurrencyCredited,
+    CurrencyDebited,
+    LevelLost,
+    LevelReached,
+    MetricChanged,
+    QuestCompleted,
+    ScoreSubmitted,
+    StreakExtended,
+    XpAwarded,
+)
+from laurels.store.tables import cursors, journal, standings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from sqlalchemy import ColumnElement, Connection
+
+    from laurels.core.catalog import Catalog, Leaderboard
+    from laurels.core.periods import Instant
+
+_decode_changes = msgspec.json.Decoder(list[Change]).decode
+_decode_groups = msgspec.json.Decoder(dict[str, str]).decode
+
+#: Where a board stands that holds nothing yet, or what it held before it was redefined.
+UNFILLED = -1
+
+
+@dataclass(slots=True)
+class Score:
+    """What some journal rows add to one standing: a sum, or the best value; and when that was reached."""
+
+    amount: int
+    reached_at: Instant
+
+
+#: One board's scores by period key, value of its group (empty for all users), and user.
+Scores = dict[tuple[str, str, str], Score]
+
+
+def is_behind(connection: Connection, catalog: Catalog) -> bool:
+    """Say whether some board does not show the whole journal yet."""
+    end = connection.scalar(select(func.coalesce(func.max(journal.c.seq), 0)))
+    at = _positions(connection, catalog)
+    return any(seq < end for seq in at.values())
+
+
+def advance(connection: Connection, catalog: Catalog, rows_max: int) -> int:
+    """
+    Bring the boards that are furthest behind forward, in the caller's transaction; return how many journal rows were read.
+
+    It reads at most `rows_max` rows, and none past where the next board stands.
+    """
+    at = _positions(connection, catalog)
+    for code, seq in at.items():
+        if seq == UNFILLED:
+            connection.execute(delete(standings).where(standings.c.board == code))
+            at[code] = 0
+    start = min(at.values(), default=0)
+    boards = [catalog.leaderboards[code] for code, seq in at.items() if seq == start]
+    query = select(journal.c.seq, journal.c.user_id, journal.c.time, journal.c.day, journal.c.groups, journal.c.changes)
+    query = query.where(journal.c.seq > start).order_by(journal.c.seq).limit(rows_max)
+    following = min((seq for seq in at.values() if seq > start), default=None)
+    if following is not None:
+        query = query.where(journal.c.seq <= following)
+    rows = connection.execute(query).all()
+    scores: dict[str, Scores] = {board.code: {} for board in boards}
+    for _, user_id, time, day, groups, document in rows:
+        member_of = _decode_groups(groups) if groups else {}
+        for metric, delta, value in contributions(_decode_changes(document)):
+            for board in boards:
+                if board.metric == metric:
+                    _score(scores[board.code], board, catalog, Part(user_id, time, day, member_of, delta, value))
+    for board in boards:
+        _upsert(connection, board, catalog, scores[board.code])
+    if len(rows) < rows_max and following is not None:
+        end = following
+    else:
+        end = rows[-1].seq if rows else start
+    _keep(connection, boards, catalog, end)
+    return len(rows)
+
+
+def contributions(changes: Iterable[Change]) -> Iterator[tuple[str, int, int]]:
+    """Yield what changes mean for metrics (4.4): which one, by how much a sum moved, and the value that was submitted."""
+    for change in changes:
+        match change:
+            case XpAwarded(amount=amount):
+                yield "xp", amount, 0
+            case MetricChanged(metric=metric, value=value, delta=delta):
+                yield metric, delta, value
+            case ScoreSubmitted(metric=metric, value=value):
+                yield metric, 0, value
+            case LevelReached():
+                yield "level", 1, 0
+            case LevelLost():
+                yield "level", -1, 0
+            case CurrencyCredited(currency=currency, amount=amount, kind="earn"):
+                yield f"earned.{currency}", amount, 0
+            case CurrencyCredited(currency=currency, amount=amount, kind="refund"):
+                yield f"spent.{currency}", -amount, 0
+            case CurrencyDebited(currency=currency, amount=amount, kind="spend" | "capture"):
+                yield f"spent.{currency}", amount, 0
+            case AchievementUnlocked(times=1):
+                yield "achievements", 1, 0
+            case QuestCompleted():
+                yield "quests", 1, 0
+            case StreakExtended(streak=streak, length=length):
+                yield f"streak.{streak}", 0, length
+            case _:
+                pass
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One user's part in one journal row, as far as one metric is concerned."""
+
+    user_id: str
+    time: Instant
+    day: int
+    member_of: Mapping[str, str]
+    delta: int
+    value: int
+
+
+def _score(scores: Scores, board: Leaderboard, catalog: Catalog, part: Part) -> None:
+    """Add a part to every period and group it counts in. A sum that does not move is no change; a value always counts."""
+    keeps_best = catalog.metric_kind(board.metric) == "max"
+    if not keeps_best and part.delta == 0:
+        return
+    groups = [""]
+    if board.group is not None and board.group in part.member_of:
+        groups.append(part.member_of[board.group])
+    for kind in board.periods:
+        for group in groups:
+            key = (_period_key(kind, part.day), group, part.user_id)
+            known = scores.get(key)
+            if known is None:
+                scores[key] = Score(part.value if keeps_best else part.delta, part.time)
+            elif not keeps_best:
+                known.amount += part.delta
+                known.reached_at = max(known.reached_at, part.time)
+            elif (part.value, -part.time) > (known.amount, -known.reached_at):
+                known.amount, known.reached_at = part.value, part.time
+
+
+@lru_cache(maxsize=4096)
+def _period_key(kind: periods.PeriodKind, day: int) -> str:
+    return periods.period_key(kind, periods.period_label(kind, day))
+
+
+def _upsert(connection: Connection, board: Leaderboard, catalog: Catalog, scores: Scores) -> None:
+    """Bring standings forward: sums grow and are reached last of all, the best value stands since it was first reached."""
+    if not scores:
+        return
+    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[connection.dialect.name](standings)
+    new, old = insert.excluded, standings.c
+    first_base = case((new.period == "all", 1), else_=0) if board.metric == "level" else 0  # Level 1 is a gift.
+    if catalog.metric_kind(board.metric) == "max":
+        reached_at = case(
+            (new.score > old.score, new.reached_at),
+            (new.score == old.score, _smaller(new.reached_at, old.reached_at)),
+            else_=old.reached_at,
+        )
+        values = {"score": _larger(new.score, old.score), "reached_at": reached_at}
+    else:
+        values = {
+            "score": old.score + new.score - first_base,
+            "reached_at": _larger(new.reached_at, old.reached_at),
+        }
+    by_time = board.ties == "first"
+    base = 1 if board.metric == "level" else 0
+    connection.execute(
+        insert.on_conflict_do_update(index_elements=[old.board, old.period, old.member_of, old.user_id], set_=values),
+        [
+            {
+                "board": board.code,
+                "period": period,
+                "member_of": group,
+                "user_id": user_id,
+                "score": score.amount + (base if period == "all" else 0),
+                "reached_at": score.reached_at if by_time else 0,
+            }
+            for (period, group, user_id), score in scores.items()
+        ],
+    )
+
+
+def _larger(left: ColumnElement[int], right: ColumnElement[int]) -> ColumnElement[int]:
+    return case((left > right, left), else_=right)
+
+
+def _smaller(left: ColumnElement[int], right: ColumnElement[int]) -> ColumnElement[int]:
+    return case((left < right, left), else_=right)
+
+
+def _definition(board: Leaderboard, catalog: Catalog) -> str:
+    """Return what a board's standings depend on; names and prizes can change without filling it anew."""
+    kind = catalog.metric_kind(board.metric)
+    return json.dumps([board.metric, kind, sorted(board.periods), board.ties == "first", board.group])
+
+
+def _positions(connection: Connection, catalog: Catalog) -> dict[str, int]:
+    """Return how far each board of the catalog has come; UNFILLED for one that is new or was redefined."""
+    stored = {
+        row.projection: row for row in connection.execute(select(cursors).where(cursors.c.projection.like("board:%")))
+    }
+    at = {}
+    for code, board in catalog.leaderboards.items():
+        row = stored.get(f"board:{code}")
+        at[code] = UNFILLED if row is None or row.definition != _definition(board, catalog) else row.seq
+    return at
+
+
+def _keep(connection: Connection, boards: Iterable[Leaderboard], catalog: Catalog, seq: int) -> None:
+    for board in boards:
+        name = f"board:{board.code}"
+        connection.execute(delete(cursors).where(cursors.c.projection == name))
+        connection.execute(cursors.insert().values(projection=name, definition=_definition(board, catalog), seq=seq))

@@ -1,0 +1,61 @@
+"""The seams, on one screen: what a store must do. Everything else reads through SQLAlchemy, the same on every database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+    from contextlib import AbstractContextManager
+
+    from sqlalchemy import Connection
+
+    from laurels.core.catalog import Catalog
+    from laurels.core.changes import Outcome
+    from laurels.core.decide import Context, Decision, RequestKey, Touches
+    from laurels.core.history import Wanted
+
+
+class Transaction(Protocol):
+    """One write transaction, which holds whatever it touches until it ends. `connection` is for rare statements."""
+
+    @property
+    def connection(self) -> Connection:
+        """Return the connection, for statements that are the same on every database."""
+        ...
+
+    def revision(self) -> int:
+        """Return the number of the current catalog revision, 0 for none."""
+        ...
+
+    def load(self, touched: Touches, keys: Collection[RequestKey], catalog: Catalog) -> Context:
+        """Load everything that deciding these requests needs to know."""
+        ...
+
+    def remember(self, context: Context, wanted: Mapping[str, Wanted]) -> None:
+        """Put back what late events need and the users' documents no longer hold."""
+        ...
+
+    def recorded(self, user_id: str, request_id: str) -> Outcome | None:
+        """Return what a request caused, None for one that is not in the journal."""
+        ...
+
+    def save(self, decisions: Sequence[Decision], catalog: Catalog) -> None:
+        """Write what was decided."""
+        ...
+
+
+class Store(Protocol):
+    """A database: `read` serves readers one snapshot, `write` opens a transaction that commits at its end or not at all."""
+
+    def read(self) -> AbstractContextManager[Connection]:
+        """Open a connection for reading. Raises Unavailable where the database cannot be read."""
+        ...
+
+    def write(self) -> AbstractContextManager[Transaction]:
+        """Open a write transaction. Raises Unavailable where the database cannot be written."""
+        ...
+
+    def close(self) -> None:
+        """Give up every connection."""
+        ...

@@ -1,0 +1,229 @@
+"""What readers ask of the tables, the same on every database. Each function is one question on an open connection."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import BigInteger, Integer, Text, column, func, select, table
+
+from laurels.core.notifications import Notification
+from laurels.core.periods import to_datetime
+from laurels.core.state import QuestRun, UserState
+from laurels.store.tables import catalog_revisions, journal, notifications, profiles, quest_runs, unlocks, users
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping, Sequence
+
+    from sqlalchemy import Connection, Row, RowMapping
+
+    from laurels.core.periods import Instant
+
+_decode_state = msgspec.json.Decoder(UserState).decode
+
+entries = table(
+    "entries",
+    column("user_id", Text),
+    column("version", BigInteger),
+    column("line", Integer),
+    column("unit", Text),
+    column("amount", BigInteger),
+    column("balance", BigInteger),
+    column("kind", Text),
+    column("rule", Text),
+    column("actor_id", Text),
+    column("request_id", Text),
+    column("source", Text),
+    column("reason", Text),
+    column("time", BigInteger),
+    column("seq", BigInteger),
+)
+
+
+class StoredProfile(msgspec.Struct, frozen=True):
+    """What only readers need to know of a user."""
+
+    display_name: str | None = None
+    avatar_url: str | None = None
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of a user's ledger: an amount of XP or currency and the balance after it."""
+
+    unit: str
+    amount: int
+    balance: int
+    kind: str
+    rule: str
+    actor_id: str
+    request_id: str
+    source: str | None
+    reason: str | None
+    time: datetime
+    version: int
+    line: int
+
+
+class StoredUnlock(msgspec.Struct, frozen=True):
+    """An unlock: which achievement, for the how manieth time, and when its cause happened."""
+
+    user_id: str
+    achievement: str
+    times: int
+    unlocked_at: Instant
+
+
+class StoredRun(msgspec.Struct, frozen=True):
+    """A quest run that was completed, claimed, or dropped from the user's document."""
+
+    quest: str
+    period: str
+    completed_at: Instant | None
+    claimed_at: Instant | None
+    label: int | None
+    run: QuestRun | None
+
+
+class Revision(msgspec.Struct, frozen=True):
+    """A catalog revision: its number and its canonical text."""
+
+    revision: int
+    source: str
+
+
+def state(connection: Connection, user_id: str) -> UserState | None:
+    """Return a user's state, or None for an unknown user."""
+    document = connection.scalar(select(users.c.state).where(users.c.user_id == user_id))
+    return None if document is None else _decode_state(document)
+
+
+def states(connection: Connection, user_ids: Collection[str]) -> Mapping[str, UserState]:
+    """Return the states of those users that exist."""
+    rows = connection.execute(select(users.c.user_id, users.c.state).where(users.c.user_id.in_(user_ids)))
+    return {user_id: _decode_state(document) for user_id, document in rows}
+
+
+def stored_profile(connection: Connection, user_id: str) -> StoredProfile:
+    """Return what is set of a user's name and picture."""
+    query = select(profiles.c.display_name, profiles.c.avatar_url).where(profiles.c.user_id == user_id)
+    row = connection.execute(query).one_or_none()
+    return StoredProfile(*row) if row is not None else StoredProfile()
+
+
+def display_names(connection: Connection, user_ids: Collection[str]) -> Mapping[str, str | None]:
+    """Return the names of those users that have set one."""
+    query = select(profiles.c.user_id, profiles.c.display_name).where(profiles.c.user_id.in_(user_ids))
+    return {user_id: name for user_id, name in connection.execute(query)}
+
+
+def user_ids(connection: Connection, *, after: str = "", containing: str = "", limit: int) -> Sequence[str]:
+    """Return ids in order, from the one after `after` on; `containing` also looks at display names."""
+    query = select(users.c.user_id).where(users.c.user_id > after).order_by(users.c.user_id).limit(limit)
+    if containing:
+        pattern = "%" + containing.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
+        query = query.outerjoin(profiles, profiles.c.user_id == users.c.user_id).where(
+            users.c.user_id.ilike(pattern, escape="\\") | profiles.c.display_name.ilike(pattern, escape="\\")
+        )
+    return connection.scalars(query).all()
+
+
+def user_count(connection: Connection) -> int:
+    """Return how many users there are."""
+    return connection.scalar(select(func.count()).select_from(users)) or 0
+
+
+def ledger(
+    connection: Connection, user_id: str, *, unit: str | None = None, before: int | None = None, limit: int
+) -> list[Entry]:
+    """Return a user's entries, newest first; `before` is the version from which on they were read already."""
+    query = select(entries).where(entries.c.user_id == user_id)
+    if unit is not None:
+        query = query.where(entries.c.unit == unit)
+    if before is not None:
+        query = query.where(entries.c.version < before)
+    rows = connection.execute(query.order_by(entries.c.version.desc(), entries.c.line.desc()).limit(limit)).mappings()
+    return [_entry(row) for row in rows]
+
+
+def unlocks_of(connection: Connection, user_id: str) -> list[StoredUnlock]:
+    """Return a user's unlocks, oldest first."""
+    query = _unlock_columns().where(unlocks.c.user_id == user_id)
+    order = (unlocks.c.unlocked_at, unlocks.c.version, unlocks.c.achievement, unlocks.c.times)
+    return [StoredUnlock(*row) for row in connection.execute(query.order_by(*order))]
+
+
+def all_unlocks(connection: Connection) -> Sequence[Row[Any]]:
+    """Return every unlock as rows of user, achievement, times and instant, by user and time."""
+    order = (unlocks.c.user_id, unlocks.c.unlocked_at, unlocks.c.version, unlocks.c.achievement, unlocks.c.times)
+    return connection.execution_options(yield_per=1000).execute(_unlock_columns().order_by(*order))  # type: ignore[return-value]
+
+
+def quest_runs_of(connection: Connection, user_id: str) -> list[StoredRun]:
+    """Return a user's stored quest runs, by quest and period."""
+    columns = (
+        quest_runs.c.quest,
+        quest_runs.c.period,
+        quest_runs.c.completed_at,
+        quest_runs.c.claimed_at,
+        quest_runs.c.label,
+        quest_runs.c.run,
+    )
+    query = select(*columns).where(quest_runs.c.user_id == user_id).order_by(quest_runs.c.quest, quest_runs.c.period)
+    return [
+        StoredRun(*row[:5], None if row.run is None else msgspec.json.decode(row.run, type=QuestRun))
+        for row in connection.execute(query)
+    ]
+
+
+def notifications_of(
+    connection: Connection, user_id: str, *, unread: bool = False, before: int | None = None, limit: int
+) -> list[Notification]:
+    """Return a user's notifications, newest first; `before` is the number from which on they were read already."""
+    query = select(notifications).where(notifications.c.user_id == user_id)
+    if unread:
+        query = query.where(notifications.c.read_at.is_(None))
+    if before is not None:
+        query = query.where(notifications.c.number < before)
+    rows = connection.execute(query.order_by(notifications.c.number.desc()).limit(limit)).mappings()
+    return [
+        Notification(
+            number=row["number"],
+            type=row["type"],
+            title=row["title"],
+            message=row["message"],
+            image=row["image"],
+            data=msgspec.json.decode(row["data"]),
+            created_at=to_datetime(row["created_at"]),
+            read_at=None if row["read_at"] is None else to_datetime(row["read_at"]),
+        )
+        for row in rows
+    ]
+
+
+def current_revision(connection: Connection) -> Revision | None:
+    """Return the newest catalog revision, or None where none was ever applied."""
+    columns = (catalog_revisions.c.revision, catalog_revisions.c.source)
+    query = select(*columns).order_by(catalog_revisions.c.revision.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Revision(*row)
+
+
+def revision_of(connection: Connection, source: str) -> int | None:
+    """Return the newest revision that has this very content, or None if it was never one."""
+    query = select(func.max(catalog_revisions.c.revision)).where(catalog_revisions.c.source == source)
+    return connection.scalar(query)
+
+
+def journal_end(connection: Connection) -> int:
+    """Return the journal's last position, 0 for an empty one."""
+    return connection.scalar(select(func.coalesce(func.max(journal.c.seq), 0))) or 0
+
+
+def _entry(row: RowMapping) -> Entry:
+    fields = {name: row[name] for name in Entry.__struct_fields__}
+    return Entry(**{**fields, "time": to_datetime(row["time"])})
+
+
+def _unlock_columns() -> Any:
+    return select(unlocks.c.user_id, unlocks.c.achievement, unlocks.c.times, unlocks.c.unlocked_at)

@@ -1,0 +1,71 @@
+"""
+Is this database ours, and is its schema the one this program knows? Creates or upgrades it where it is not.
+
+Alembic and its migrations are imported only when there is something to migrate, so that opening stays fast.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING
+
+from sqlalchemy import inspect, select, text
+
+from laurels.core.errors import Unavailable
+from laurels.store.tables import facts
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+#: The newest migration; a test holds it against the folder.
+HEAD = "0001"
+
+
+def prepare(engine: Engine) -> None:
+    """
+    Bring the schema up to date, creating it in an empty database.
+
+    Raises Unavailable `database_newer` for a schema that this program does not know, `database_foreign` for a database that
+    holds other tables and none of ours.
+    """
+    with engine.connect() as connection:
+        found = _version(connection)
+    if found == HEAD:
+        return
+    with engine.execution_options(laurels_write=True).begin() as connection:
+        found = _version(connection)  # Another process may have been here while this one waited for the lock.
+        if found != HEAD:
+            _upgrade(connection, found)
+
+
+def _version(connection: Connection) -> str | None:
+    names = inspect(connection).get_table_names()
+    if "alembic_version" in names and "journal" in names:
+        return connection.scalar(text("SELECT version_num FROM alembic_version"))
+    if names:
+        raise Unavailable(
+            "database_foreign",
+            f"{connection.engine.url.render_as_string()} holds tables that are not Laurels' ({', '.join(names[:3])}). "
+            "Give Laurels a database of its own.",
+        )
+    return None
+
+
+def _upgrade(connection: Connection, found: str | None) -> None:
+    from alembic import command  # noqa: PLC0415  slow to import, and needed once in a database's life
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.script import ScriptDirectory  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", "laurels:store/migrations")
+    config.attributes["connection"] = connection
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if found is not None and found not in known:
+        raise Unavailable(
+            "database_newer",
+            f"The database has schema {found}, which this version of Laurels does not know (it knows {HEAD}). "
+            "Upgrade Laurels, or open the database with the version that wrote it.",
+        )
+    command.upgrade(config, "head")
+    if connection.scalar(select(facts.c.value).where(facts.c.name == "epoch")) is None:
+        connection.execute(facts.insert().values(name="epoch", value=secrets.token_hex(16)))

@@ -1,0 +1,400 @@
+"""
+The store on SQLite: one file, one writer at a time, any number of processes.
+
+WAL with `synchronous=FULL`: what was answered is on disk. A write takes the lock at once (`BEGIN IMMEDIATE`), loads what it
+touches in a statement per table, and writes in a statement per table; JSON carries the keys of a batch into SQL.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from sqlalchemy import create_engine, event
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
+
+from laurels.core import history
+from laurels.core.changes import Change, CurrencyCredited, Outcome, Skip, addressed
+from laurels.core.decide import Context, Recorded
+from laurels.core.errors import Unavailable
+from laurels.core.periods import from_datetime
+from laurels.core.quests import run_key
+from laurels.core.state import QuestRun, UserState
+from laurels.store import schema
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from sqlalchemy import Connection, Engine
+    from sqlalchemy.engine import URL
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+    from laurels.core.catalog import Catalog
+    from laurels.core.decide import Decision, JournalRow, RequestKey, Touches
+    from laurels.core.history import Wanted
+
+BUSY_TIMEOUT_S = 30.0
+#: SQLite's own wait grows to 100 ms a step and starves a lone writer beside a busy one; a short even step does not.
+BUSY_STEP_S = 0.001
+BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+_INSERT_JOURNAL = """
+INSERT INTO journal (user_id, version, actor_id, request_id, type, time, recorded_at, revision, fingerprint, day, groups,
+                     data, touched, changes, skipped) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+"""
+_encode = msgspec.json.Encoder().encode
+_decode_state = msgspec.json.Decoder(UserState).decode
+_decode_changes = msgspec.json.Decoder(list[Change]).decode
+_decode_skips = msgspec.json.Decoder(tuple[Skip, ...]).decode
+_decode_touched = msgspec.json.Decoder(list[tuple[str, int]]).decode
+_decode_run = msgspec.json.Decoder(QuestRun).decode
+
+
+class SqliteStore:
+    """
+    A database file: any number of readers beside one writer.
+
+    Raises Unavailable for a file that is locked, read-only, not a database, or of another program or a newer version.
+    """
+
+    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+        self.url = make_url(url)
+        self._busy_timeout_s = busy_timeout_s
+        self._engine: Engine = create_engine(self._driver_url(), pool_size=5, max_overflow=20)
+        event.listen(self._engine, "connect", self._configure)
+        event.listen(self._engine, "begin", self._begin)
+        with translated(self.url):
+            schema.prepare(self._engine)
+
+    def close(self) -> None:
+        """Give up every connection."""
+        self._engine.dispose()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Open a connection for reading, on one snapshot of the file."""
+        with translated(self.url), self._engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[SqliteTransaction]:
+        """Open a write transaction, committed at the end and rolled back by an exception."""
+        with (
+            translated(self.url),
+            self._engine.connect().execution_options(laurels_write=True) as connection,
+            connection.begin(),
+        ):
+            yield SqliteTransaction(connection)
+
+    def _driver_url(self) -> URL:
+        return self.url.set(drivername="sqlite+pysqlite")
+
+    def _configure(self, connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+        assert isinstance(connection, sqlite3.Connection)
+        connection.isolation_level = None  # Transactions begin where we say so.
+        connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout_s * 1000)}")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA temp_store = MEMORY")
+
+    def _begin(self, connection: Connection) -> None:
+        if not connection.get_execution_options().get("laurels_write"):
+            connection.exec_driver_sql("BEGIN")
+            return
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        deadline = time.monotonic() + self._busy_timeout_s
+        driver.execute("PRAGMA busy_timeout = 0")
+        try:
+            while True:
+                try:
+                    driver.execute("BEGIN IMMEDIATE")
+                except sqlite3.OperationalError as error:
+                    if error.sqlite_errorcode & 0xFF not in BUSY_CODES or time.monotonic() > deadline:
+                        raise
+                    time.sleep(BUSY_STEP_S)
+                else:
+                    return
+        finally:
+            driver.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout_s * 1000)}")
+
+
+class SqliteTransaction:
+    """One write transaction: load what requests touch, write what was decided."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        driver = connection.connection.driver_connection
+        assert isinstance(driver, sqlite3.Connection)
+        self._driver = driver
+
+    def revision(self) -> int:
+        """Return the number of the current catalog revision, 0 for none."""
+        return self._rows("SELECT coalesce(max(revision), 0) FROM catalog_revisions")[0][0]
+
+    def load(self, touched: Touches, keys: Collection[RequestKey], catalog: Catalog) -> Context:
+        """Load everything that deciding these requests needs to know, in a statement per table."""
+        context = Context()
+        context.states = {
+            user_id: _decode_state(state)
+            for user_id, state in self._rows(
+                "SELECT user_id, state FROM users WHERE user_id IN (SELECT value FROM json_each(?))",
+                list(touched.users),
+            )
+        }
+        self._load_recorded(context, [key for key in keys if key[0] in context.states])
+        if touched.claims:
+            context.claims = self._claims([key for key in touched.claims if key[0] in context.states])
+        if catalog.limited:
+            taken = dict(self._rows("SELECT achievement, taken FROM achiever_counts"))
+            limits = {code: catalog.achievements[code].max_achievers or 0 for code in catalog.limited}
+            context.places = {code: limit - taken.get(code, 0) for code, limit in limits.items()}
+        if touched.holds or touched.refunded or touched.quests:
+            self._load_past(context, touched)
+        return context
+
+    def remember(self, context: Context, wanted: Mapping[str, Wanted]) -> None:
+        """Put back what late events need and the users' documents no longer hold."""
+        for user_id, parts in wanted.items():
+            state = context.states[user_id]
+            if parts.journal:
+                rows = self._rows("SELECT time, changes FROM journal WHERE user_id = ? ORDER BY version", user_id)
+                history.remember_journal(state, ((at, _decode_changes(changes)) for at, changes in rows))
+            for quest, label in parts.windows:
+                rows = self._rows(
+                    "SELECT label, run, completed_at FROM quest_runs WHERE user_id = ? AND quest = ?", user_id, quest
+                )
+                runs = [_decode_run(run) for row_label, run, _ in rows if row_label == label and run is not None]
+                newest = max(runs, key=lambda run: run.number, default=None)
+                history.remember_window(state, quest, label, newest, [at for _, _, at in rows if at is not None])
+
+    def recorded(self, user_id: str, request_id: str) -> Outcome | None:
+        """Return what a request caused, None for one that is not in the journal."""
+        context = Context()
+        self._load_recorded(context, [(user_id, request_id)])
+        found = context.recorded.get((user_id, request_id))
+        return None if found is None else found.outcome
+
+    def save(self, decisions: Sequence[Decision], catalog: Catalog) -> None:
+        """Write what was decided: journal, documents, and the rows of what is rare."""
+        changed: dict[str, UserState] = {}
+        for decision in decisions:
+            for draft in decision.drafts:
+                changed[draft.user_id] = draft.state
+        windows: list[tuple[str, str, int, QuestRun]] = []
+        documents = []
+        for user_id, state in changed.items():
+            windows += [(user_id, *evicted) for evicted in history.forget(state, catalog)]
+            documents.append((user_id, state.version, _encode(state).decode()))
+        self._many(
+            "INSERT INTO users VALUES (?, ?, ?)"
+            " ON CONFLICT (user_id) DO UPDATE SET version = excluded.version, state = excluded.state",
+            documents,
+        )
+        self._many(_INSERT_JOURNAL, [_journal_values(row) for decision in decisions for row in decision.rows])
+        self._save_rare(decisions)
+        self._save_windows(windows, catalog)
+
+    # --- Loading ------------------------------------------------------------------------------------------------------
+
+    def _load_recorded(self, context: Context, keys: Iterable[RequestKey]) -> None:
+        rows = self._rows(
+            "SELECT j.actor_id, j.request_id, j.fingerprint, j.touched, j.changes, j.skipped FROM json_each(?) AS k"
+            " JOIN journal AS j ON j.actor_id = k.value ->> 0 AND j.request_id = k.value ->> 1"
+            " WHERE j.user_id = j.actor_id",
+            list(keys),
+        )
+        for actor, request_id, fingerprint, touched, changes, skipped in rows:
+            shown = addressed(actor, _decode_changes(changes))
+            for user_id, version in _decode_touched(touched) if touched else ():
+                found = self._rows("SELECT changes FROM journal WHERE user_id = ? AND version = ?", user_id, version)
+                for (others,) in found:
+                    shown += addressed(user_id, _decode_changes(others))
+            outcome = Outcome(
+                user_id=actor,
+                event_id=request_id,
+                status="applied",
+                changes=tuple(shown),
+                skipped=_decode_skips(skipped) if skipped else (),
+            )
+            context.recorded[actor, request_id] = Recorded(fingerprint, outcome)
+
+    def _claims(self, keys: Iterable[tuple[str, str, str, str]]) -> set[tuple[str, str, str, str]]:
+        return set(
+            self._rows(
+                "SELECT c.user_id, c.scope, c.actor, c.value FROM json_each(?) AS k JOIN claims AS c"
+                " ON c.user_id = k.value ->> 0 AND c.scope = k.value ->> 1"
+                " AND c.actor = k.value ->> 2 AND c.value = k.value ->> 3",
+                list(keys),
+            )
+        )
+
+    def _load_past(self, context: Context, touched: Touches) -> None:
+        """Load what a wallet or quest command names: closed holds, spends to refund, claimed runs."""
+        for user_id, hold in touched.holds:
+            for (ended,) in self._rows(
+                "SELECT ended FROM holds WHERE user_id = ? AND hold = ? AND ended IS NOT NULL", user_id, hold
+            ):
+                context.past.closed_holds[user_id, hold] = ended
+        self._load_recorded(context, touched.refunded - context.recorded.keys())
+        for key in touched.refunded:
+            refunds = self._rows(
+                "SELECT changes FROM journal WHERE user_id = ? AND actor_id = user_id AND type = ':refund'"
+                " AND data ->> 'request' = ?",
+                *key,
+            )
+            context.past.refunded[key] = sum(
+                change.amount
+                for (changes,) in refunds
+                for change in _decode_changes(changes)
+                if isinstance(change, CurrencyCredited) and change.kind == "refund"
+            )
+        for user_id, quest in touched.quests:
+            rows = self._rows(
+                "SELECT period FROM quest_runs WHERE user_id = ? AND quest = ? AND claimed_at IS NOT NULL",
+                user_id,
+                quest,
+            )
+            context.claimed[user_id, quest] = frozenset(period for (period,) in rows)
+
+    # --- Writing ------------------------------------------------------------------------------------------------------
+
+    def _save_rare(self, decisions: Sequence[Decision]) -> None:
+        """Write what most requests do not cause: notifications, claims, unlocks, quest runs, holds, places taken."""
+        drafts = [pair for decision in decisions for pair in zip(decision.drafts, decision.rows, strict=True)]
+        self._many(
+            "INSERT INTO notifications VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
+            [
+                (
+                    user_id,
+                    n.number,
+                    n.type,
+                    n.title,
+                    n.message,
+                    n.image,
+                    _encode(n.data).decode(),
+                    from_datetime(n.created_at),
+                )
+                for decision in decisions
+                for user_id, n in decision.notifications
+            ],
+        )
+        self._many(
+            "INSERT INTO claims VALUES (?, ?, ?, ?)",
+            [(draft.user_id, c.scope, c.actor, c.value) for draft, _ in drafts for c in draft.claims],
+        )
+        self._many(
+            "INSERT INTO unlocks VALUES (?, ?, ?, ?, ?, ?)",
+            [
+                (draft.user_id, u.achievement, u.times, from_datetime(u.unlocked_at), row.recorded_at, row.version)
+                for draft, row in drafts
+                for u in draft.unlocked
+            ],
+        )
+        self._many(
+            "INSERT INTO quest_runs (user_id, quest, period, completed_at, claimed_at) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET completed_at = coalesce(completed_at, excluded.completed_at),"
+            " claimed_at = coalesce(claimed_at, excluded.claimed_at)",
+            [
+                (draft.user_id, record.quest, record.period, record.completed_at, record.claimed_at)
+                for draft, _ in drafts
+                for record in draft.quest_records
+            ],
+        )
+        opened = [(draft.user_id, draft.opened_hold) for draft, _ in drafts if draft.opened_hold is not None]
+        self._many(
+            "INSERT INTO holds VALUES (?, ?, ?, ?, ?, NULL)",
+            [(user_id, hold.id, hold.currency, hold.amount, hold.expires_at) for user_id, hold in opened],
+        )
+        self._many(
+            "UPDATE holds SET ended = ? WHERE user_id = ? AND hold = ?",
+            [(how, draft.user_id, hold_id) for draft, _ in drafts for hold_id, how in draft.closed_holds],
+        )
+        self._many(
+            "INSERT INTO achiever_counts VALUES (?, 1) ON CONFLICT DO UPDATE SET taken = taken + 1",
+            [(code,) for draft, _ in drafts for code in draft.places_taken],
+        )
+
+    def _save_windows(self, windows: Iterable[tuple[str, str, int, QuestRun]], catalog: Catalog) -> None:
+        """Keep the quest windows that users' documents no longer hold, for events that come late."""
+        self._many(
+            "INSERT INTO quest_runs (user_id, quest, period, label, run) VALUES (?, ?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET label = excluded.label, run = excluded.run",
+            [
+                (user_id, code, run_key(catalog.quests[code], label, run.number), label, _encode(run).decode())
+                for user_id, code, label, run in windows
+            ],
+        )
+
+    # --- Statements ---------------------------------------------------------------------------------------------------
+
+    def _rows(self, statement: str, *parameters: object) -> list[Any]:
+        """Run a query; a list among the parameters travels as JSON."""
+        bound = [_encode(value).decode() if isinstance(value, list) else value for value in parameters]
+        return self._driver.execute(statement, bound).fetchall()
+
+    def _many(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        if rows:
+            self._driver.executemany(statement, rows)
+
+
+def _journal_values(row: JournalRow) -> tuple[object, ...]:
+    """Return a row in the order of the table's columns; JSON goes in as text, so that SQL can read it."""
+    return (
+        row.user_id,
+        row.version,
+        row.actor_id,
+        row.request_id,
+        row.type,
+        row.time,
+        row.recorded_at,
+        row.revision,
+        row.fingerprint,
+        row.day,
+        _text(row.groups),
+        _text(row.data),
+        _text(row.touched),
+        row.changes.decode(),
+        _text(row.skipped),
+    )
+
+
+def _text(document: bytes | None) -> str | None:
+    return None if document is None else document.decode()
+
+
+@contextmanager
+def translated(url: URL) -> Iterator[None]:
+    """Turn what SQLite and SQLAlchemy raise into errors that name the file and the way out."""
+    try:
+        yield
+    except (sqlite3.Error, DBAPIError) as error:
+        cause = error.orig if isinstance(error, DBAPIError) else error
+        code = getattr(cause, "sqlite_errorcode", 0) & 0xFF
+        known = UNAVAILABLE.get(code)
+        if known is None:
+            raise
+        name, advice, retryable = known
+        where = url.database or "the in-memory database"
+        raise Unavailable(name, f"{where}: {cause}. {advice}", retryable=retryable) from error
+
+
+#: SQLite's primary result codes that a caller can do something about.
+UNAVAILABLE: Mapping[int, tuple[str, str, bool]] = {
+    sqlite3.SQLITE_BUSY: ("database_busy", "Another process has held the write lock for too long; try again.", True),
+    sqlite3.SQLITE_LOCKED: ("database_busy", "Another connection has held the lock for too long; try again.", True),
+    sqlite3.SQLITE_READONLY: ("database_read_only", "Make the file and its folder writable for this user.", False),
+    sqlite3.SQLITE_CANTOPEN: ("database_unreadable", "Does its folder exist, and may this user write there?", False),
+    sqlite3.SQLITE_PERM: ("database_unreadable", "May this user read and write the file?", False),
+    sqlite3.SQLITE_FULL: ("database_full", "The disk or its quota is full; nothing was recorded. Make room.", True),
+    sqlite3.SQLITE_IOERR: ("database_io_error", "The disk did not do what it was asked; look at its health.", True),
+    sqlite3.SQLITE_NOTADB: ("database_foreign", "This file is no SQLite database; choose another.", False),
+    sqlite3.SQLITE_CORRUPT: ("database_corrupt", "The file is damaged; restore it from a backup.", False),
+}

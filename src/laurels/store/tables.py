@@ -1,0 +1,222 @@
+"""
+The tables, shared by SQLite and PostgreSQL.
+
+An ordinary event writes two rows: the user's state, and the journal's row. What is rare has rows of its own, written in the
+same transaction; `entries` and `balances` are views of the journal; `standings` is a projection of it. Every table of users
+has `user_id` first in its key. Times are instants (µs), days labels counted from 1970-01-01, documents JSON text.
+Ids and codes are compared by bytes: SQLite does so anyway, PostgreSQL is told to.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.schema import PrimaryKeyConstraint
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+#: Text compared by bytes.
+Code = String().with_variant(String(collation="C"), "postgresql")
+#: A sequence number or instant; SQLite numbers rows by itself only in a column that is called INTEGER.
+Number = BigInteger().with_variant(Integer(), "sqlite")
+
+users = Table(
+    "users",
+    metadata,
+    Column("user_id", Code, primary_key=True),
+    Column("version", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    sqlite_with_rowid=False,
+    comment="One row per user: everything deciding needs to know, as one document",
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("seq", Number, primary_key=True, autoincrement=True),
+    Column("user_id", Code, nullable=False),
+    Column("version", BigInteger, nullable=False, comment="1, 2, 3 … per user, without gaps"),
+    Column("actor_id", Code, nullable=False),
+    Column("request_id", Code, nullable=False),
+    Column("type", Code, nullable=False, comment="the event's type, or a command's name led by a colon"),
+    Column("time", BigInteger, nullable=False, comment="the request's own time"),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("revision", Integer, nullable=False, comment="the catalog revision it was decided under"),
+    Column("fingerprint", LargeBinary, nullable=False),
+    Column("day", Integer, nullable=False, comment="the user's local day, as of recording"),
+    Column("groups", Text, comment="the user's groups that boards are split by, as of recording"),
+    Column("data", Text, comment="actor's row only: the event's data, or the command"),
+    Column("touched", Text, comment="actor's row only: [user, version] of every other row of the request"),
+    Column("changes", Text, nullable=False, comment="what happened to this user; see changes.py"),
+    Column("skipped", Text, comment="actor's row only: what did not happen, and why"),
+    UniqueConstraint("user_id", "version"),
+    sqlite_autoincrement=True,
+    comment="All requests with what they caused, a row for each user touched",
+)
+Index(
+    "ux_journal_request",
+    journal.c.actor_id,
+    journal.c.request_id,
+    unique=True,
+    sqlite_where=journal.c.user_id == journal.c.actor_id,
+    postgresql_where=journal.c.user_id == journal.c.actor_id,
+)
+
+claims = Table(
+    "claims",
+    metadata,
+    Column("user_id", Code),
+    Column("scope", Code, comment="a rule's id; `:METRIC` for different values; `:source:UNIT` for awards"),
+    Column("actor", Code),
+    Column("value", Code),
+    PrimaryKeyConstraint("user_id", "scope", "actor", "value"),
+    sqlite_with_rowid=False,
+    comment="What counts once and has been counted",
+)
+
+unlocks = Table(
+    "unlocks",
+    metadata,
+    Column("user_id", Code),
+    Column("achievement", Code),
+    Column("times", Integer),
+    Column("unlocked_at", BigInteger, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("version", BigInteger, nullable=False, comment="the journal row whose request unlocked it"),
+    PrimaryKeyConstraint("user_id", "achievement", "times"),
+    Index("ix_unlocks_achievement", "achievement", "unlocked_at", "user_id"),
+    sqlite_with_rowid=False,
+)
+
+quest_runs = Table(
+    "quest_runs",
+    metadata,
+    Column("user_id", Code),
+    Column("quest", Code),
+    Column("period", Code, comment="the window's key, with #2 and so on for further runs"),
+    Column("completed_at", BigInteger),
+    Column("claimed_at", BigInteger),
+    Column("label", Integer, comment="with `run`: the window's label"),
+    Column("run", Text, comment="what the user's document no longer keeps of an older window"),
+    PrimaryKeyConstraint("user_id", "quest", "period"),
+    sqlite_with_rowid=False,
+)
+
+notifications = Table(
+    "notifications",
+    metadata,
+    Column("user_id", Code),
+    Column("number", Integer),
+    Column("type", Code, nullable=False),
+    Column("title", Text, nullable=False),
+    Column("message", Text, nullable=False),
+    Column("image", Text, nullable=False),
+    Column("data", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("read_at", BigInteger),
+    PrimaryKeyConstraint("user_id", "number"),
+    sqlite_with_rowid=False,
+)
+
+holds = Table(
+    "holds",
+    metadata,
+    Column("user_id", Code),
+    Column("hold", Code),
+    Column("currency", Code, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False, comment="0 for never"),
+    Column("ended", Code, comment="captured, released or expired; null while it is open"),
+    PrimaryKeyConstraint("user_id", "hold"),
+    sqlite_with_rowid=False,
+)
+
+achiever_counts = Table(
+    "achiever_counts",
+    metadata,
+    Column("achievement", Code, primary_key=True),
+    Column("taken", Integer, nullable=False),
+    sqlite_with_rowid=False,
+    comment="How many places of each limited achievement are taken",
+)
+
+profiles = Table(
+    "profiles",
+    metadata,
+    Column("user_id", Code, primary_key=True),
+    Column("display_name", Text),
+    Column("avatar_url", Text),
+    Column("opted_out", SmallInteger, nullable=False),
+    comment="What only readers need to know of a user",
+)
+Index(
+    "ix_profiles_opted_out",
+    profiles.c.user_id,
+    sqlite_where=profiles.c.opted_out == 1,
+    postgresql_where=profiles.c.opted_out == 1,
+)
+
+standings = Table(
+    "standings",
+    metadata,
+    Column("board", Code),
+    Column("period", Code, comment="the period's key, such as 2026-W47, or all"),
+    Column("member_of", Code, comment="the value of the board's group; empty for boards without"),
+    Column("user_id", Code),
+    Column("score", BigInteger, nullable=False),
+    Column("reached_at", BigInteger, nullable=False, comment="0 on boards whose ties are not broken by it"),
+    PrimaryKeyConstraint("board", "period", "member_of", "user_id"),
+    sqlite_with_rowid=False,
+    comment="A projection of the journal: every score on every board",
+)
+Index(
+    "ix_standings_rank",
+    standings.c.board,
+    standings.c.period,
+    standings.c.member_of,
+    standings.c.score.desc(),
+    standings.c.reached_at,
+    standings.c.user_id,
+)
+
+cursors = Table(
+    "cursors",
+    metadata,
+    Column("projection", Code, primary_key=True),
+    Column("definition", Text, nullable=False, comment="what it projects; when that changes it starts anew"),
+    Column("seq", BigInteger, nullable=False, comment="the last journal row it holds"),
+)
+
+catalog_revisions = Table(
+    "catalog_revisions",
+    metadata,
+    Column("revision", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+    Column("source", Text, nullable=False, comment="canonical JSON"),
+    Column("applied_at", BigInteger, nullable=False),
+)
+
+facts = Table(
+    "facts",
+    metadata,
+    Column("name", Code, primary_key=True),
+    Column("value", Text, nullable=False),
+    comment="What the database knows of itself, such as its epoch",
+)
