@@ -148,27 +148,33 @@ def test_a_vote_is_an_event_of_the_posts_owner_and_carries_the_score_so_far(tmp_
         votes=[up(1, post=1), up(2, post=1), down(3, post=1), up(4, post=1, day="2012-03-02")],
     )
     assert [(event.type, event.user, event.id, event.data) for event in events[1:]] == [
-        ("question.scored", "7", "vote-1", {"post": 1, "vote": 1, "score": 1, "wiki": False}),
-        ("question.scored", "7", "vote-2", {"post": 1, "vote": 1, "score": 2, "wiki": False}),
-        ("question.scored", "7", "vote-3", {"post": 1, "vote": -1, "score": 1, "wiki": False}),
-        ("question.scored", "7", "vote-4", {"post": 1, "vote": 1, "score": 2, "wiki": False}),
+        ("question.upvoted", "7", "vote-1", {"post": 1, "score": 1, "wiki": False}),
+        ("question.upvoted", "7", "vote-2", {"post": 1, "score": 2, "wiki": False}),
+        ("question.downvoted", "7", "vote-3", {"post": 1, "score": 1, "wiki": False}),
+        ("question.upvoted", "7", "vote-4", {"post": 1, "score": 2, "wiki": False}),
     ]
 
 
-@pytest.mark.parametrize(
-    ("owner", "asked", "expected"),
-    [
-        pytest.param(8, "2012-03-01T00:00:00", {"self_answer": False, "days_late": 0}, id="same-day"),
-        pytest.param(7, "2012-03-01T00:00:00", {"self_answer": True, "days_late": 0}, id="ones-own-question"),
-        pytest.param(8, "2011-12-31T12:00:01", {"self_answer": False, "days_late": 60}, id="almost-61-days"),
-        pytest.param(8, "2011-12-31T12:00:00", {"self_answer": False, "days_late": 61}, id="61-days"),
-    ],
-)
-def test_the_score_of_an_answer_tells_whose_question_it_is_and_how_old_it_was(owner, asked, expected, tmp_path):
-    posts = [question(1, owner=7, at=asked), answer(2, to=1, owner=owner)]
-    (scored,) = [event for event in events_of(tmp_path, posts=posts, votes=[up(1, post=2)]) if "score" in event.data]
-    assert scored.type == "answer.scored"
-    assert scored.data == {"post": 2, "vote": 1, "score": 1, "wiki": False} | expected
+@pytest.mark.parametrize(("owner", "expected"), [(7, True), (8, False)], ids=["ones-own", "somebody-elses"])
+@pytest.mark.parametrize(("vote", "event_type"), [(up, "answer.upvoted"), (down, "answer.downvoted")])
+def test_a_vote_for_an_answer_tells_whose_question_it_answers(vote, event_type, owner, expected, tmp_path):
+    posts = [question(1, owner=7), answer(2, to=1, owner=owner)]
+    voted = events_of(tmp_path, posts=posts, votes=[vote(1, post=2)])[-1]
+    assert (voted.type, voted.data["self_answer"]) == (event_type, expected)
+
+
+@pytest.mark.parametrize(("post", "kind"), [(question(1), "question"), (answer(1, to=None), "answer")])
+def test_reaching_10_25_and_100_is_an_event_of_its_own_the_first_time(post, kind, tmp_path):
+    ups_and_downs = [up] * 10 + [down] * 2 + [up] * 92
+    votes = [vote(number, post=1) for number, vote in enumerate(ups_and_downs, 1)]
+    events = events_of(tmp_path, posts=[post], votes=votes)
+    reached = [index for index, event in enumerate(events) if event.type == f"{kind}.reached"]
+    assert [(events[index].id, events[index].data) for index in reached] == [
+        ("vote-10-reached", {"post": 1, "score": 10}),
+        ("vote-29-reached", {"post": 1, "score": 25}),
+        ("vote-104-reached", {"post": 1, "score": 100}),
+    ]
+    assert [events[index - 1].id for index in reached] == ["vote-10", "vote-29", "vote-104"]
 
 
 @pytest.mark.parametrize(
@@ -241,7 +247,7 @@ def test_names_are_given_for_the_users_who_have_one(tmp_path):
 
 def test_a_vote_dated_before_its_post_counts_from_the_posts_creation(tmp_path):
     events = events_of(tmp_path, posts=[question(1)], votes=[up(1, post=1)])
-    assert [(event.type, event.time) for event in events] == [("question.asked", NOON), ("question.scored", NOON)]
+    assert [(event.type, event.time) for event in events] == [("question.asked", NOON), ("question.upvoted", NOON)]
 
 
 def test_a_vote_of_a_later_day_counts_from_the_beginning_of_that_day(tmp_path):
@@ -254,9 +260,9 @@ def test_a_migrated_post_with_a_new_id_and_an_old_date_comes_at_its_date(tmp_pat
     votes = [up(1, post=3, day="2010-02-01"), up(2, post=1, day="2012-03-02")]
     assert brief(events_of(tmp_path, posts=posts, votes=votes)) == [
         "1 question.asked post-3",
-        "1 question.scored vote-1",
+        "1 question.upvoted vote-1",
         "1 question.asked post-1",
-        "1 question.scored vote-2",
+        "1 question.upvoted vote-2",
         "1 question.asked post-2",
     ]
 
@@ -276,11 +282,11 @@ def test_at_one_time_people_come_before_posts_and_posts_before_what_is_done_to_t
         "2 user.joined user-2",
         "1 question.asked post-1",
         "2 answer.posted post-2",
-        "2 answer.scored vote-1",
-        "1 question.scored vote-2",
+        "2 answer.upvoted vote-1",
+        "1 question.upvoted vote-2",
         "1 answer.accepted vote-3-accepted",
         "2 answer.chosen vote-3-chosen",
-        "2 answer.scored vote-4",
+        "2 answer.upvoted vote-4",
         "1 comment.posted comment-1",
         "2 post.edited revision-1",
     ]
@@ -305,8 +311,8 @@ def test_events_are_in_order_and_scores_add_up_however_the_rows_lie_in_their_fil
     assert [event.time for event in events] == sorted(event.time for event in events)
     scores = dict.fromkeys(range(1, 6), 0)
     for event in events:
-        if event.type == "question.scored":
-            scores[event.data["post"]] += event.data["vote"]
+        if "score" in event.data:
+            scores[event.data["post"]] += {"question.upvoted": 1, "question.downvoted": -1}[event.type]
             assert event.data["score"] == scores[event.data["post"]]
     random.shuffle(posts)
     random.shuffle(votes)

@@ -20,7 +20,8 @@ A Stack Exchange data dump, read as the events of its site in the order they hap
 
 Ids come from the dump's row ids, so that an event is the same in every run. A vote has a day, not a time, and no voter;
 it counts from its post's creation at the earliest. An acceptance is two events because either the asker or the answerer
-may be gone. Who is gone, and the system's own user -1, gets no events. Types are so many that rules need few conditions.
+may be gone. Who is gone, and the system's own user -1, gets no events. There are so many types because a
+condition in a rule is a skip that is recorded with every event which does not meet it.
 
 Why a scratch database: the files are ordered by row id, which is only nearly the order of time (a migrated post is
 newer by id than by date, a vote takes the hour of its post), and the newest dumps not even by that. Merging them as
@@ -131,7 +132,7 @@ class Dump:
         Those of one time come in the order of their files (a post before its votes), then of row ids: the same list in
         every run.
         """
-        # merge() keeps the order of its arguments among equals, which are of one row: a vote, then the score it reached.
+        # merge() keeps the order of its arguments among equals, those of one row: a vote, then the score it reached.
         placed = heapq.merge(*map(self._placed_events, STREAMS), key=operator.itemgetter(0))
         return (event for _, event in placed)
 
@@ -183,7 +184,8 @@ SCRATCH_TABLES = """
 FILL_SCORES = """
     INSERT INTO scores (time, vote, post, kind, score)
     SELECT max(votes.time, posts.time) AS at, votes.id, posts.id, votes.kind,
-           sum(iif(votes.kind = 'up', 1, -1)) OVER (PARTITION BY posts.id ORDER BY max(votes.time, posts.time), votes.id)
+           sum(iif(votes.kind = 'up', 1, -1))
+               OVER (PARTITION BY posts.id ORDER BY max(votes.time, posts.time), votes.id)
     FROM votes JOIN posts ON posts.id = votes.post
     WHERE votes.kind IN ('up', 'down')
     ORDER BY at, votes.id
