@@ -34,64 +34,36 @@ SELECT user_id, unit, sum(amount) AS balance, count(*) AS entries FROM entries G
 
 def upgrade() -> None:
     """Create every table and view."""
+    _create_users()
+    _create_journal()
+    _create_claims()
+    _create_unlocks()
+    _create_quest_runs()
+    _create_notifications()
+    _create_holds()
+    _create_achiever_counts()
+    _create_profiles()
+    _create_standings()
+    _create_cursors()
+    _create_catalog_revisions()
+    _create_facts()
+    op.execute(ENTRIES_SQLITE)
+    op.execute(BALANCES)
+
+
+def _create_users() -> None:
     op.create_table(
-        "achiever_counts",
-        sa.Column("achievement", CODE, nullable=False),
-        sa.Column("taken", sa.Integer(), nullable=False),
-        sa.PrimaryKeyConstraint("achievement", name=op.f("pk_achiever_counts")),
-        comment="How many places of each limited achievement are taken",
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
-        "catalog_revisions",
-        sa.Column("revision", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("source", sa.Text(), nullable=False, comment="canonical JSON"),
-        sa.Column("applied_at", sa.BigInteger(), nullable=False),
-        sa.PrimaryKeyConstraint("revision", name=op.f("pk_catalog_revisions")),
-    )
-    op.create_table(
-        "claims",
+        "users",
         sa.Column("user_id", CODE, nullable=False),
-        sa.Column(
-            "scope",
-            CODE,
-            nullable=False,
-            comment="a rule's id; `:METRIC` for different values; `:source:UNIT` for awards",
-        ),
-        sa.Column("actor", CODE, nullable=False),
-        sa.Column("value", CODE, nullable=False),
-        sa.PrimaryKeyConstraint("user_id", "scope", "actor", "value", name=op.f("pk_claims")),
-        comment="What counts once and has been counted",
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("state", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_users")),
+        comment="One row per user: everything deciding needs to know, as one document",
         sqlite_with_rowid=False,
     )
-    op.create_table(
-        "cursors",
-        sa.Column("projection", CODE, nullable=False),
-        sa.Column(
-            "definition", sa.Text(), nullable=False, comment="what it projects; when that changes it starts anew"
-        ),
-        sa.Column("seq", sa.BigInteger(), nullable=False, comment="the last journal row it holds"),
-        sa.PrimaryKeyConstraint("projection", name=op.f("pk_cursors")),
-    )
-    op.create_table(
-        "facts",
-        sa.Column("name", CODE, nullable=False),
-        sa.Column("value", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("name", name=op.f("pk_facts")),
-        comment="What the database knows of itself, such as its epoch",
-    )
-    op.create_table(
-        "holds",
-        sa.Column("user_id", CODE, nullable=False),
-        sa.Column("hold", CODE, nullable=False),
-        sa.Column("currency", CODE, nullable=False),
-        sa.Column("amount", sa.BigInteger(), nullable=False),
-        sa.Column("expires_at", sa.BigInteger(), nullable=False, comment="0 for never"),
-        sa.Column("ended", CODE, nullable=True, comment="captured, released or expired; null while it is open"),
-        sa.PrimaryKeyConstraint("user_id", "hold", name=op.f("pk_holds")),
-        sqlite_with_rowid=False,
-    )
+
+
+def _create_journal() -> None:
     op.create_table(
         "journal",
         sa.Column("seq", NUMBER, autoincrement=True, nullable=False),
@@ -130,6 +102,59 @@ def upgrade() -> None:
         sqlite_where=sa.text("user_id = actor_id"),
         postgresql_where=sa.text("user_id = actor_id"),
     )
+
+
+def _create_claims() -> None:
+    op.create_table(
+        "claims",
+        sa.Column("user_id", CODE, nullable=False),
+        sa.Column(
+            "scope",
+            CODE,
+            nullable=False,
+            comment="a rule's id; `:METRIC` for different values; `:source:UNIT` for awards",
+        ),
+        sa.Column("actor", CODE, nullable=False),
+        sa.Column("value", CODE, nullable=False),
+        sa.PrimaryKeyConstraint("user_id", "scope", "actor", "value", name=op.f("pk_claims")),
+        comment="What counts once and has been counted",
+        sqlite_with_rowid=False,
+    )
+
+
+def _create_unlocks() -> None:
+    op.create_table(
+        "unlocks",
+        sa.Column("user_id", CODE, nullable=False),
+        sa.Column("achievement", CODE, nullable=False),
+        sa.Column("times", sa.Integer(), nullable=False),
+        sa.Column("unlocked_at", sa.BigInteger(), nullable=False),
+        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False, comment="the journal row whose request unlocked it"),
+        sa.PrimaryKeyConstraint("user_id", "achievement", "times", name=op.f("pk_unlocks")),
+        sqlite_with_rowid=False,
+    )
+    op.create_index("ix_unlocks_achievement", "unlocks", ["achievement", "unlocked_at", "user_id"], unique=False)
+
+
+def _create_quest_runs() -> None:
+    op.create_table(
+        "quest_runs",
+        sa.Column("user_id", CODE, nullable=False),
+        sa.Column("quest", CODE, nullable=False),
+        sa.Column("period", CODE, nullable=False, comment="the window's key, with #2 and so on for further runs"),
+        sa.Column("completed_at", sa.BigInteger(), nullable=True),
+        sa.Column("claimed_at", sa.BigInteger(), nullable=True),
+        sa.Column("label", sa.Integer(), nullable=True, comment="with `run`: the window's label"),
+        sa.Column(
+            "run", sa.Text(), nullable=True, comment="what the user's document no longer keeps of an older window"
+        ),
+        sa.PrimaryKeyConstraint("user_id", "quest", "period", name=op.f("pk_quest_runs")),
+        sqlite_with_rowid=False,
+    )
+
+
+def _create_notifications() -> None:
     op.create_table(
         "notifications",
         sa.Column("user_id", CODE, nullable=False),
@@ -144,6 +169,34 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("user_id", "number", name=op.f("pk_notifications")),
         sqlite_with_rowid=False,
     )
+
+
+def _create_holds() -> None:
+    op.create_table(
+        "holds",
+        sa.Column("user_id", CODE, nullable=False),
+        sa.Column("hold", CODE, nullable=False),
+        sa.Column("currency", CODE, nullable=False),
+        sa.Column("amount", sa.BigInteger(), nullable=False),
+        sa.Column("expires_at", sa.BigInteger(), nullable=False, comment="0 for never"),
+        sa.Column("ended", CODE, nullable=True, comment="captured, released or expired; null while it is open"),
+        sa.PrimaryKeyConstraint("user_id", "hold", name=op.f("pk_holds")),
+        sqlite_with_rowid=False,
+    )
+
+
+def _create_achiever_counts() -> None:
+    op.create_table(
+        "achiever_counts",
+        sa.Column("achievement", CODE, nullable=False),
+        sa.Column("taken", sa.Integer(), nullable=False),
+        sa.PrimaryKeyConstraint("achievement", name=op.f("pk_achiever_counts")),
+        comment="How many places of each limited achievement are taken",
+        sqlite_with_rowid=False,
+    )
+
+
+def _create_profiles() -> None:
     op.create_table(
         "profiles",
         sa.Column("user_id", CODE, nullable=False),
@@ -161,20 +214,9 @@ def upgrade() -> None:
         sqlite_where=sa.text("opted_out = 1"),
         postgresql_where=sa.text("opted_out = 1"),
     )
-    op.create_table(
-        "quest_runs",
-        sa.Column("user_id", CODE, nullable=False),
-        sa.Column("quest", CODE, nullable=False),
-        sa.Column("period", CODE, nullable=False, comment="the window's key, with #2 and so on for further runs"),
-        sa.Column("completed_at", sa.BigInteger(), nullable=True),
-        sa.Column("claimed_at", sa.BigInteger(), nullable=True),
-        sa.Column("label", sa.Integer(), nullable=True, comment="with `run`: the window's label"),
-        sa.Column(
-            "run", sa.Text(), nullable=True, comment="what the user's document no longer keeps of an older window"
-        ),
-        sa.PrimaryKeyConstraint("user_id", "quest", "period", name=op.f("pk_quest_runs")),
-        sqlite_with_rowid=False,
-    )
+
+
+def _create_standings() -> None:
     op.create_table(
         "standings",
         sa.Column("board", CODE, nullable=False),
@@ -195,26 +237,36 @@ def upgrade() -> None:
         ["board", "period", "member_of", sa.literal_column("score DESC"), "reached_at", "user_id"],
         unique=False,
     )
+
+
+def _create_cursors() -> None:
     op.create_table(
-        "unlocks",
-        sa.Column("user_id", CODE, nullable=False),
-        sa.Column("achievement", CODE, nullable=False),
-        sa.Column("times", sa.Integer(), nullable=False),
-        sa.Column("unlocked_at", sa.BigInteger(), nullable=False),
-        sa.Column("recorded_at", sa.BigInteger(), nullable=False),
-        sa.Column("version", sa.BigInteger(), nullable=False, comment="the journal row whose request unlocked it"),
-        sa.PrimaryKeyConstraint("user_id", "achievement", "times", name=op.f("pk_unlocks")),
-        sqlite_with_rowid=False,
+        "cursors",
+        sa.Column("projection", CODE, nullable=False),
+        sa.Column(
+            "definition", sa.Text(), nullable=False, comment="what it projects; when that changes it starts anew"
+        ),
+        sa.Column("seq", sa.BigInteger(), nullable=False, comment="the last journal row it holds"),
+        sa.PrimaryKeyConstraint("projection", name=op.f("pk_cursors")),
     )
-    op.create_index("ix_unlocks_achievement", "unlocks", ["achievement", "unlocked_at", "user_id"], unique=False)
+
+
+def _create_catalog_revisions() -> None:
     op.create_table(
-        "users",
-        sa.Column("user_id", CODE, nullable=False),
-        sa.Column("version", sa.BigInteger(), nullable=False),
-        sa.Column("state", sa.Text(), nullable=False),
-        sa.PrimaryKeyConstraint("user_id", name=op.f("pk_users")),
-        comment="One row per user: everything deciding needs to know, as one document",
-        sqlite_with_rowid=False,
+        "catalog_revisions",
+        sa.Column("revision", sa.Integer(), autoincrement=False, nullable=False),
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("source", sa.Text(), nullable=False, comment="canonical JSON"),
+        sa.Column("applied_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("revision", name=op.f("pk_catalog_revisions")),
     )
-    op.execute(ENTRIES_SQLITE)
-    op.execute(BALANCES)
+
+
+def _create_facts() -> None:
+    op.create_table(
+        "facts",
+        sa.Column("name", CODE, nullable=False),
+        sa.Column("value", sa.Text(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_facts")),
+        comment="What the database knows of itself, such as its epoch",
+    )
