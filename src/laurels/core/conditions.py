@@ -279,7 +279,7 @@ def _steps(node: _Node) -> tuple[_Node, tuple[str, ...]]:
 _VARIABLES = ("data", "user", "type")
 _FUNCTIONS = ("size", "int", "double", "string")
 _METHODS = {"size": 0, "startsWith": 1, "endsWith": 1, "contains": 1}
-_MACROS = frozenset({"all", "exists", "exists_one", "map", "filter"})
+_ABSENT_FUNCTIONS = frozenset({"all", "exists", "exists_one", "map", "filter", "matches"})
 _CONSTANTS: Mapping[str, bool | None] = {"true": True, "false": False, "null": None}
 _RESERVED = frozenset(
     {"as", "break", "const", "continue", "else", "for", "function", "if", "import", "in"}
@@ -429,10 +429,13 @@ class _Parser:
         start = self._token.start
         sign = "-" if self._took("-") else ""
         token = self._advance()
-        value = float(token.text) if token.kind == "double" else int(token.text, 16 if "x" in token.text else 10)
-        if sign:
-            value = -value
-        if math.isinf(value) if isinstance(value, float) else not _INT_MIN <= value <= _INT_MAX:
+        if token.kind == "double":
+            value = float(sign + token.text)
+            fits = math.isfinite(value)
+        else:
+            value = int(sign + token.text, 16 if "x" in token.text else 10)
+            fits = _INT_MIN <= value <= _INT_MAX
+        if not fits:
             raise ConditionError(self._text, start, f"{_excerpt(sign + token.text)} does not fit into 64 bits")
         return _Literal(self._source(start), value)
 
@@ -487,7 +490,7 @@ class _Parser:
         return self._refusal(name, f"unknown name {name.text}, did you mean {suggestion}? ({known})")
 
     def _unknown_function(self, name: _Token) -> ConditionError:
-        if name.text in _MACROS or name.text == "matches":
+        if name.text in _ABSENT_FUNCTIONS:
             return self._refusal(name, f"conditions have no {name.text}()")
         if name.text in _METHODS:
             return self._refusal(name, f"{name.text}() follows a value, as in user.{name.text}(…)")
