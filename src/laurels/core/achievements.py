@@ -15,7 +15,7 @@ from laurels.core.changes import AchievementProgressed, AchievementUnlocked, Ski
 from laurels.core.state import Unlock
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable, Mapping
 
     from laurels.core.catalog import Achievement, Catalog
     from laurels.core.draft import Draft
@@ -42,46 +42,52 @@ def unlock_first(draft: Draft, catalog: Catalog, places: dict[str, int], skips: 
 
 def note_progress(draft: Draft, catalog: Catalog) -> None:
     """Report, once for each achievement still to come, that another tenth of the way was made by this request."""
+    ladders = catalog.ladders
+    state = draft.state
     found: dict[str, Achievement] = {}
     for metric, before in draft.before.items():
-        ladder = catalog.ladders.get(metric)
+        ladder = ladders.get(metric)
         if ladder is None:
             continue
-        value = draft.state.value(metric)
-        if value > before and ladder.marks:
-            passed = ladder.marked[bisect_right(ladder.marks, before) : bisect_right(ladder.marks, value)]
-            found.update({ladder.plain[place].code: ladder.plain[place] for place in passed})
-        found.update(
-            {a.code: a for a in ladder.others if _tenths(a, draft.state.value) > _tenths(a, draft.value_before)}
-        )
-    if not found:
-        return
-    for achievement in sorted(found.values(), key=lambda a: catalog.achievement_order[a.code]):
-        if not achievement.secret and achievement.code not in draft.state.unlocks and _is_open(draft, achievement):
-            value, target = progress(achievement, draft.state.value)
-            draft.changes.append(AchievementProgressed(achievement.code, value, target))
+        marks, value = ladder.marks, state.metrics[metric].value
+        if value <= before:
+            continue
+        first = bisect_right(marks, before)
+        for place in ladder.marked[first : bisect_right(marks, value, first)]:
+            found[ladder.plain[place].code] = ladder.plain[place]
+        for achievement in ladder.others:
+            if achievement.code not in state.unlocks and _moved_on(draft, achievement):
+                found[achievement.code] = achievement
+    for achievement in _in_order(found, catalog):
+        if achievement.code not in state.unlocks and not achievement.secret and _is_open(draft, achievement):
+            draft.changes.append(AchievementProgressed(achievement.code, *progress(achievement, state.value)))
 
 
 def progress(achievement: Achievement, value_of: Callable[[str], int]) -> tuple[int, int]:
     """Return value and target: the sums over `when`, plus those of the best alternative (8.6)."""
-    parts = [(min(value_of(part.metric), part.target), part.target) for part in achievement.when]
+    value = target = 0
+    for part in achievement.when:
+        value += min(value_of(part.metric), part.target)
+        target += part.target
     if achievement.any:
-        alternatives = [(min(value_of(part.metric), part.target), part.target) for part in achievement.any]
-        parts.append(max(alternatives, key=lambda part: part[0] / part[1]))
-    return sum(value for value, _ in parts), sum(target for _, target in parts)
+        best = max(achievement.any, key=lambda part: min(value_of(part.metric) / part.target, 1.0))
+        value += min(value_of(best.metric), best.target)
+        target += best.target
+    return value, target
 
 
-def _candidates(draft: Draft, catalog: Catalog) -> list[Achievement]:
+def _candidates(draft: Draft, catalog: Catalog) -> Iterable[Achievement]:
     """Return, in catalog order, what may have become due since last time."""
+    ladders = catalog.ladders
+    metrics, unlocks = draft.state.metrics, draft.state.unlocks
     found: dict[str, Achievement] = {}
-    unlocks = draft.state.unlocks
     for metric in draft.dirty:
-        ladder = catalog.ladders.get(metric)
+        ladder = ladders.get(metric)
         if ladder is None:
             continue
-        for achievement in ladder.plain[: bisect_right(ladder.targets, draft.state.value(metric))]:
-            if achievement.code not in unlocks:
-                found[achievement.code] = achievement
+        reached = bisect_right(ladder.targets, metrics[metric].value)
+        if reached and not unlocks.keys() >= ladder.within[reached]:
+            found.update((a.code, a) for a in ladder.plain[:reached] if a.code not in unlocks)
         for achievement in ladder.others:
             if achievement.repeatable or achievement.code not in unlocks:
                 found[achievement.code] = achievement
@@ -89,8 +95,12 @@ def _candidates(draft: Draft, catalog: Catalog) -> list[Achievement]:
         for achievement in catalog.dependents.get(unlocked.achievement, ()):
             if achievement.code not in unlocks:
                 found[achievement.code] = achievement
+    return _in_order(found, catalog)
+
+
+def _in_order(found: Mapping[str, Achievement], catalog: Catalog) -> Iterable[Achievement]:
     if len(found) < 2:  # noqa: PLR2004
-        return list(found.values())
+        return found.values()
     return sorted(found.values(), key=lambda achievement: catalog.achievement_order[achievement.code])
 
 
@@ -156,6 +166,8 @@ def _unlock(draft: Draft, achievement: Achievement, places: dict[str, int]) -> N
     draft.pay(achievement.reward, "achievement:" + code)
 
 
-def _tenths(achievement: Achievement, value_of: Callable[[str], int]) -> int:
-    value, target = progress(achievement, value_of)
-    return 10 * value // target
+def _moved_on(draft: Draft, achievement: Achievement) -> bool:
+    """Say whether another tenth of the way was made by this request."""
+    value, target = progress(achievement, draft.state.value)
+    before, target_before = progress(achievement, draft.value_before)
+    return 10 * value // target > 10 * before // target_before

@@ -225,10 +225,13 @@ class Quest:
     ends_at: Instant | None = None
     enabled: bool = True
 
-    @property
-    def period(self) -> PeriodKind:
-        """Return the kind of its windows; all but the periodic types have one window, for all time."""
-        return self.type if self.type in ("daily", "weekly", "monthly") else "alltime"  # type: ignore[return-value]
+    #: The kind of its windows; all but the periodic types have one window, for all time.
+    period: PeriodKind = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Derive the kind of its windows from its type, once: it is asked for with every event."""
+        is_periodic = self.type in ("daily", "weekly", "monthly")
+        object.__setattr__(self, "period", self.type if is_periodic else "alltime")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -285,12 +288,13 @@ class Ladder:
     """
     The achievements that read one metric.
 
-    `plain` need this metric alone and are sorted by `targets`, so that those within reach are a prefix; `others` have
-    several thresholds or repeat. `marks` are the values at which another tenth of a plain one is done, with its index.
+    `plain` need this metric alone and are sorted by `targets`, so that those within reach are a prefix, whose codes are at
+    its length in `within`; `others` have several thresholds or repeat. `marks` are the values at which another tenth of a plain one is done, with its index.
     """
 
     targets: tuple[int, ...]
     plain: tuple[Achievement, ...]
+    within: tuple[frozenset[str], ...]
     others: tuple[Achievement, ...]
     marks: tuple[int, ...]
     marked: tuple[int, ...]
@@ -355,11 +359,13 @@ class Catalog:
         return tuple(sorted(code for code, a in self.achievements.items() if a.enabled and a.max_achievers is not None))
 
     @cached_property
-    def quests_reading(self) -> Mapping[str, tuple[Quest, ...]]:
-        """Return, by metric, the enabled quests with a goal on it, in catalog order."""
-        enabled = [quest for quest in self.quests.values() if quest.enabled]
-        metrics = {goal.metric for quest in enabled for goal in quest.goals}
-        return {m: tuple(q for q in enabled if any(goal.metric == m for goal in q.goals)) for m in metrics}
+    def goals_on(self) -> Mapping[str, tuple[tuple[Quest, int, MetricKind], ...]]:
+        """Return, by metric, the goals of enabled quests on it: the quest, the goal's place, and how the metric grows."""
+        goals: dict[str, list[tuple[Quest, int, MetricKind]]] = {}
+        for quest in self.quests.values():
+            for place, goal in enumerate(quest.goals if quest.enabled else ()):
+                goals.setdefault(goal.metric, []).append((quest, place, self.metric_kind(goal.metric)))
+        return {metric: tuple(found) for metric, found in goals.items()}
 
     @cached_property
     def board_groups(self) -> tuple[str, ...]:
@@ -407,6 +413,7 @@ def _ladder(metric: str, achievements: Iterable[Achievement]) -> Ladder:
     return Ladder(
         targets=targets,
         plain=tuple(plain),
+        within=tuple(frozenset(a.code for a in plain[:length]) for length in range(len(plain) + 1)),
         others=tuple(achievement for achievement in readers if achievement not in plain),
         marks=tuple(value for value, _ in marks),
         marked=tuple(place for _, place in marks),

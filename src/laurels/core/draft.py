@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from laurels.core.catalog import Quest, Reward
     from laurels.core.changes import AchievementUnlocked, Change, EntryKind
     from laurels.core.periods import Instant
+    from laurels.core.state import QuestRun
 
 
 class QuestRecord:
@@ -43,19 +44,19 @@ class QuestRecord:
 
 class Draft:
     """
-    `at` is the request's own time, `before` each moved metric's value when the request began.
+    `at` is the request's own time, `day` the label of the user's local day that holds it, `before` each moved metric's value when the request began.
 
     `moves` is what quests have not counted yet: metric, amount (or value submitted), and different values seen.
     """
 
     __slots__ = (
-        "_day",
         "at",
         "before",
         "changes",
         "claims",
         "closed_holds",
         "completed",
+        "day",
         "dirty",
         "fulfilled",
         "moves",
@@ -63,6 +64,7 @@ class Draft:
         "places_taken",
         "quest_progress",
         "quest_records",
+        "quest_runs",
         "state",
         "unlocked",
         "user_id",
@@ -72,7 +74,7 @@ class Draft:
         self.user_id = user_id
         self.state = state
         self.at = at
-        self._day: int | None = None
+        self.day = periods.local_day(at, state.zone, state.day_starts_at)
         self.changes: list[Change] = []
         self.before: dict[str, int] = {}
         self.dirty: set[str] = set()
@@ -81,18 +83,12 @@ class Draft:
         self.places_taken: list[str] = []
         self.fulfilled: dict[str, Quest] = {}
         self.completed: set[str] = set()
+        self.quest_runs: dict[str, QuestRun | None] = {}
         self.quest_progress: dict[str, int] = {}
         self.quest_records: list[QuestRecord] = []
         self.claims: list[ClaimTaken] = []
         self.opened_hold: OpenHold | None = None
         self.closed_holds: list[tuple[str, str]] = []
-
-    @property
-    def day(self) -> int:
-        """Return the label of the user's local day that holds the request's own time."""
-        if self._day is None:
-            self._day = periods.local_day(self.at, self.state.zone, self.state.day_starts_at)
-        return self._day
 
     # --- The ledger ---------------------------------------------------------------------------------------------------
 

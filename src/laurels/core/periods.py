@@ -237,6 +237,7 @@ _KEY_TO_FIRST_DAY: dict[PeriodKind, str] = {"daily": "", "weekly": "-1", "monthl
 _KEY_YEARS = range(1969, 9999)  # 1970 began in 1969 west of Greenwich; the end of 9999 is beyond datetime.
 
 
+@lru_cache(maxsize=4_096)
 def period_label(kind: PeriodKind, day: int) -> int:
     """The label of the period that holds the local day: a day, week or month label, 0 for all time."""
     match kind:

@@ -38,24 +38,46 @@ def complete_first(draft: Draft, catalog: Catalog) -> bool:
 
 
 def _count(draft: Draft, catalog: Catalog) -> None:
+    """Add what moved to the runs that this request counts for."""
     moves, draft.moves = draft.moves, []
-    reading = catalog.quests_reading
+    reading = catalog.goals_on
     for metric, amount, values in moves:
-        for quest in reading.get(metric, ()):
-            if quest.code in draft.completed:
+        for quest, place, kind in reading.get(metric, ()):
+            run = _run_of(draft, quest)
+            if run is None or quest.code in draft.completed:
                 continue
-            run = _counting_run(draft, quest)
-            if run is None:
-                continue
-            if len(run.counts) != len(quest.goals):  # The catalog's goals were edited while it ran.
-                run.counts = (run.counts + [0] * len(quest.goals))[: len(quest.goals)]
-            if quest.code not in draft.quest_progress:
-                draft.quest_progress[quest.code] = progress(run, quest)[0]
-            _count_move(run, quest, catalog, metric, amount, values)
-            if all(count >= goal.target for count, goal in zip(run.counts, quest.goals, strict=True)):
-                draft.fulfilled[quest.code] = quest
+            counts = run.counts
+            if kind == "add":
+                counts[place] += amount
+            elif kind == "max":
+                counts[place] = max(counts[place], amount)
             else:
+                counts[place] = _see(run, metric, values, quest.goals[place].target)
+            if is_fulfilled(run, quest):
+                draft.fulfilled[quest.code] = quest
+            elif draft.fulfilled:
                 draft.fulfilled.pop(quest.code, None)
+
+
+def _run_of(draft: Draft, quest: Quest) -> QuestRun | None:
+    """Return the run that this request counts for, looked up once, with what it stood at remembered."""
+    code = quest.code
+    if code in draft.quest_runs:
+        return draft.quest_runs[code]
+    run = _counting_run(draft, quest)
+    draft.quest_runs[code] = run
+    if run is not None:
+        if len(run.counts) != len(quest.goals):  # The catalog's goals were edited while it ran.
+            run.counts = (run.counts + [0] * len(quest.goals))[: len(quest.goals)]
+        draft.quest_progress[code] = progress(run, quest)[0]
+    return run
+
+
+def _see(run: QuestRun, metric: str, values: tuple[str, ...], target: int) -> int:
+    """Note different values, no more of them than the goal asks for, and return how many there are."""
+    seen = run.seen.setdefault(metric, [])
+    seen += [value for value in values if value not in seen][: target - len(seen)]
+    return len(seen)
 
 
 def _complete(draft: Draft, quest: Quest) -> None:
@@ -85,12 +107,12 @@ def note_progress(draft: Draft, catalog: Catalog) -> None:
     for code, before in draft.quest_progress.items():
         if code in draft.completed:
             continue
-        quest = catalog.quests[code]
-        label = _label(quest, draft)
-        run = draft.state.quests[code].windows[label]
+        quest, run = catalog.quests[code], draft.quest_runs[code]
+        assert run is not None
         value, target = progress(run, quest)
         if 10 * value // target > 10 * before // target:
-            draft.changes.append(QuestProgressed(code, run_key(quest, label, run.number), value, target))
+            key = run_key(quest, _label(quest, draft), run.number)
+            draft.changes.append(QuestProgressed(code, key, value, target))
 
 
 def accept(command: commands.AcceptQuest, draft: Draft, catalog: Catalog) -> None:
@@ -156,7 +178,7 @@ def is_unlocked(draft: Draft, quest: Quest) -> bool:
     """Say whether level and prerequisites were met before this request, which is when they must be (7.3)."""
     if quest.level_required > 1 and draft.value_before("level") < quest.level_required:
         return False
-    return all(_completions_before(draft, code) > 0 for code in quest.requires)
+    return not quest.requires or all(_completions_before(draft, code) > 0 for code in quest.requires)
 
 
 def run_key(quest: Quest, label: int, number: int) -> str:
@@ -199,21 +221,19 @@ def _completions_before(draft: Draft, code: str) -> int:
 def _counting_run(draft: Draft, quest: Quest) -> QuestRun | None:
     """Return the run that a request counts for, opened if need be; None where its own time lies in no run."""
     at = draft.at
-    if not _is_open(quest, at):
-        return None
-    label = _label(quest, draft)
+    label = periods.period_label(quest.period, draft.day)
     state = draft.state.quests.get(quest.code)
     run = state.windows.get(label) if state is not None else None
-    if run is not None and not run.is_completed:
-        counts = run.counts_from <= at and (not run.until or at < run.until)
-        return run if counts and is_unlocked(draft, quest) else None
-    if quest.accept == "manual" or not is_unlocked(draft, quest):
-        return None
     number, counts_from = 1, 0
     if run is not None:
+        if not run.is_completed:
+            counts = run.counts_from <= at and (not run.until or at < run.until)
+            return run if counts and _is_open(quest, at) and is_unlocked(draft, quest) else None
         number, counts_from = run.number + 1, run.completed_at + quest.cooldown
         if number > quest.max_completions or at < counts_from:
             return None
+    if quest.accept == "manual" or not _is_open(quest, at) or not is_unlocked(draft, quest):
+        return None
     if state is None:
         state = draft.state.quests[quest.code] = QuestState()
     if quest.cooldown and _cools_down(state, quest, at):
@@ -222,27 +242,21 @@ def _counting_run(draft: Draft, quest: Quest) -> QuestRun | None:
     return run
 
 
-def _count_move(
-    run: QuestRun, quest: Quest, catalog: Catalog, metric: str, amount: int, values: tuple[str, ...]
-) -> None:
-    for place, goal in enumerate(quest.goals):
-        if goal.metric != metric:
-            continue
-        kind = catalog.metric_kind(metric)
-        if kind == "add":
-            run.counts[place] += amount
-        elif kind == "max":
-            run.counts[place] = max(run.counts[place], amount)
-        else:
-            seen = run.seen.setdefault(metric, [])
-            seen += [value for value in values if value not in seen][: goal.target - len(seen)]
-            run.counts[place] = len(seen)
-
-
 def progress(run: QuestRun, quest: Quest) -> tuple[int, int]:
     """Return value and target of a run: the sums over its goals, none counted beyond its target."""
-    value = sum(min(count, goal.target) for count, goal in zip(run.counts, quest.goals, strict=True))
-    return value, sum(goal.target for goal in quest.goals)
+    value = total = 0
+    for count, goal in zip(run.counts, quest.goals, strict=True):
+        value += min(count, goal.target)
+        total += goal.target
+    return value, total
+
+
+def is_fulfilled(run: QuestRun, quest: Quest) -> bool:
+    """Say whether every goal is met."""
+    for count, goal in zip(run.counts, quest.goals, strict=True):  # noqa: SIM110  all() is twice as slow here
+        if count < goal.target:
+            return False
+    return True
 
 
 def _label(quest: Quest, draft: Draft) -> int:

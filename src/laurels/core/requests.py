@@ -8,6 +8,7 @@ a bounded size, and a fingerprint says whether a repeated id carries the same co
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 ID_CHARACTERS_MAX = 255
 DATA_BYTES_MAX = 64 * 1024
 DATA_DEPTH_MAX = 16
+DOUBLE_MAX = int(sys.float_info.max)
 FUTURE_US_MAX = 5 * 60 * 1_000_000
 
 _EVENT_TYPE = re.compile(r"[a-z0-9_.]{1,100}").fullmatch
@@ -88,8 +90,8 @@ def _receive_event(event: Event, now: Instant, future_max: int) -> Request:
     at = now if event.time is None else instant_of(event.time, now, future_max)
     if event.data is None:
         return Request(event.user, event.id, event.type, at, None, _fingerprint(event.type, b""))
-    data = event.data if type(event.data) is dict else _as_dict(event.data)
-    body = _data_json(data)
+    body = _data_json(event.data)
+    data = _read_json(body)  # A copy of plain JSON values: what a caller does to its own later changes nothing here.
     return Request(event.user, event.id, event.type, at, body, _fingerprint(event.type, body), data=data)
 
 
@@ -190,16 +192,12 @@ def _check_text(value: object, path: str, characters_max: int = ID_CHARACTERS_MA
         )
 
 
-def _as_dict(data: object) -> dict[str, Any]:
+def _data_json(data: object) -> bytes:
+    """Return an event's data as JSON with sorted keys; raise InvalidInput naming the place that no JSON text can hold."""
     if not isinstance(data, Mapping):
         raise InvalidInput("invalid_data", f"An event's data is an object (a mapping), not {_shown(data)}.", "data")
-    return dict(data)
-
-
-def _data_json(data: dict[str, Any]) -> bytes:
-    """Return an event's data as JSON with sorted keys; raise InvalidInput naming the place that no JSON text can hold."""
     _check_json(data, "data", DATA_DEPTH_MAX)
-    body = _canonical_json(data)
+    body = _canonical_json(data if type(data) is dict else dict(data))
     if len(body) > DATA_BYTES_MAX:
         raise InvalidInput(
             "data_too_large",
@@ -209,28 +207,28 @@ def _data_json(data: dict[str, Any]) -> bytes:
     return body
 
 
-def _check_json(value: Any, path: str, depth: int) -> None:  # noqa: ANN401  JSON comes in as it is
-    kind = type(value)
-    if kind is str:
+def _check_json(value: Any, path: str, depth: int) -> None:
+    if isinstance(value, str):
         if "\x00" in value or not value.isprintable():
             _check_characters(value, path)
-    elif kind is int:
-        if not -(2**1023) < value < 2**1023:
+    elif value is None or isinstance(value, bool):
+        pass
+    elif isinstance(value, int):
+        if abs(value) > DOUBLE_MAX:
             raise InvalidInput("invalid_data", "The number is beyond what a double can hold.", path)
-    elif kind is float:
+    elif isinstance(value, float):
         if not isfinite(value):
             raise InvalidInput("invalid_data", f"{value} is not a JSON number.", path)
-    elif kind is bool or value is None:
-        pass
     elif depth == 0:
         raise InvalidInput("data_too_deep", f"The data is nested more than {DATA_DEPTH_MAX} deep.", path)
-    elif kind is dict:
+    elif isinstance(value, dict | Mapping):
         for key, inner in value.items():
-            if type(key) is not str:
+            if not isinstance(key, str):
                 raise InvalidInput("invalid_data", f"The key {_shown(key)} is not text.", path)
-            _check_characters(key, path)
+            if not key.isprintable():
+                _check_characters(key, path)
             _check_json(inner, f"{path}.{key}", depth - 1)
-    elif kind is list or kind is tuple:
+    elif isinstance(value, list | tuple):
         for place, inner in enumerate(value):
             _check_json(inner, f"{path}[{place}]", depth - 1)
     else:

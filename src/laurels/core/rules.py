@@ -21,7 +21,7 @@ from laurels.core.requests import is_id
 from laurels.core.state import Uses
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from laurels.core.catalog import Boost, Effect, Limit, Rule
     from laurels.core.draft import Draft
@@ -85,7 +85,7 @@ def claims_of(rule: Rule, request: Request) -> list[ClaimKey]:
 
 
 def apply_rule(
-    rule: Rule, request: Request, boosts: Iterable[Boost], claims: set[ClaimKey], draft_of: Callable[[str], Draft]
+    rule: Rule, request: Request, boosts: Sequence[Boost], claims: set[ClaimKey], draft_of: Callable[[str], Draft]
 ) -> Iterable[Skip]:
     """
     Do what a rule does for this event, and return what it did not do.
@@ -128,12 +128,21 @@ def take_claim(draft: Draft, key: ClaimKey, claims: set[ClaimKey]) -> None:
     draft.changes.append(claim)
 
 
-def _pay(rule: Rule, request: Request, boosts: Iterable[Boost], claims: set[ClaimKey], draft: Draft) -> Iterable[Skip]:
-    draft.award_xp(_boosted(rule.xp, [(b, b.xp) for b in boosts], draft.at), rule.id)
-    for currency, amount in rule.reward:
-        draft.credit(currency, _boosted(amount, [(b, b.reward.get(currency)) for b in boosts], draft.at), rule.id)
-    skips = [_change_metric(rule, effect, request, claims, draft) for effect in rule.effects]
-    return [skip for skip in skips if skip is not None]
+def _pay(rule: Rule, request: Request, boosts: Sequence[Boost], claims: set[ClaimKey], draft: Draft) -> Iterable[Skip]:
+    if boosts:
+        draft.award_xp(_boosted(rule.xp, [(b, b.xp) for b in boosts]), rule.id)
+        for currency, amount in rule.reward:
+            draft.credit(currency, _boosted(amount, [(b, b.reward.get(currency)) for b in boosts]), rule.id)
+    else:
+        draft.award_xp(rule.xp, rule.id)
+        for currency, amount in rule.reward:
+            draft.credit(currency, amount, rule.id)
+    skips = []
+    for effect in rule.effects:
+        skip = _change_metric(rule, effect, request, claims, draft)
+        if skip is not None:
+            skips.append(skip)
+    return skips
 
 
 def _change_metric(rule: Rule, effect: Effect, request: Request, claims: set[ClaimKey], draft: Draft) -> Skip | None:
@@ -217,7 +226,7 @@ def active_boosts(boosts: Iterable[Boost], at: Instant) -> list[Boost]:
     ]
 
 
-def _boosted(amount: int, offers: list[tuple[Boost, Fraction | None]], at: Instant) -> int:
+def _boosted(amount: int, offers: list[tuple[Boost, Fraction | None]]) -> int:
     """Multiply a positive amount by the boosts that have a factor for it; exact until one rounding at the end."""
     factors = [(boost, factor) for boost, factor in offers if factor is not None]
     if amount <= 0 or not factors:
