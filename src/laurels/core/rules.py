@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any
 from laurels.core import periods
 from laurels.core.changes import ClaimTaken, RuleUsed, Skip
 from laurels.core.conditions import MISSING
-from laurels.core.draft import check_range
 from laurels.core.requests import is_id
-from laurels.core.state import Uses
+from laurels.core.state import AMOUNT_MAX, Uses
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -158,9 +157,8 @@ def _change_metric(rule: Rule, effect: Effect, request: Request, claims: set[Cla
     if effect.kind == "distinct":
         return _see_values(rule, effect, request, claims, draft)
     number = whole_number(value)
-    if number is None:
+    if number is None or abs(number) > AMOUNT_MAX:
         return _unfit(rule, effect, draft, value)
-    check_range(number, effect.metric)
     if effect.kind == "add":
         draft.change_metric(effect.metric, number)
     else:
@@ -184,12 +182,17 @@ def _see_values(rule: Rule, effect: Effect, request: Request, claims: set[ClaimK
 
 
 def _different_values(effect: Effect, request: Request) -> tuple[str, ...] | None:
-    """Return the different values that stand at the effect's path, a list's elements each; None if any cannot count."""
+    """
+    Return the different values that stand at the effect's path, a list's elements each; None if any cannot count.
+
+    What is missing or null, also in a list, is nothing to count.
+    """
     assert effect.path is not None
     found = effect.path.get(request.data)
-    if found is None or found is MISSING:
+    if found is MISSING:
         return ()
-    values = [counted_value(value) for value in (found if isinstance(found, list | tuple) else [found])]
+    elements = found if isinstance(found, list | tuple) else [found]
+    values = [counted_value(value) for value in elements if value is not None]
     if None in values:
         return None
     return tuple(dict.fromkeys(value for value in values if value is not None))
@@ -197,7 +200,7 @@ def _different_values(effect: Effect, request: Request) -> tuple[str, ...] | Non
 
 def _unfit(rule: Rule, effect: Effect, draft: Draft, value: object) -> Skip:
     assert effect.path is not None
-    wanted = "a value to count" if effect.kind == "distinct" else "a whole number"
+    wanted = "a value to count" if effect.kind == "distinct" else "a whole number up to 2^53 - 1"
     detail = f"{effect.path.text} is {value!r:.40}, not {wanted}"
     return Skip(rule.id, "not_available", draft.user_id, detail=detail, metric=effect.metric)
 
