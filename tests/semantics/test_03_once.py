@@ -131,7 +131,7 @@ def test_one_actors_limit_is_no_other_actors_claim(open_engine: OpenEngine):
 def test_values_are_compared_as_exact_text(open_engine: OpenEngine, first, second, is_the_same):
     engine = open_engine(BASE + LIKES)
 
-    paid = [xp_paid(like(engine, "bob", value, id=f"l{n}")) for n, value in enumerate((first, second))]
+    paid = [xp_paid(like(engine, "bob", value, number=n)) for n, value in enumerate((first, second))]
 
     assert paid == [2, 0 if is_the_same else 2]
 
