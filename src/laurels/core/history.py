@@ -64,9 +64,9 @@ def want(wanted: Wanted, state: UserState, request: Request, catalog: Catalog) -
         older_use = len(uses.times) >= USES_KEPT and request.at - rule.limit.cooldown < uses.times[0]
         wanted.journal |= older_window or older_use
     for streak in matches.streaks:
-        runs = state.streaks[streak.code].runs if streak.code in state.streaks else []
+        known = state.streaks.get(streak.code)
         label = day if streak.every == "day" else periods.week_of_day(day)
-        wanted.journal |= len(runs) >= RUNS_KEPT and label < runs[0].first
+        wanted.journal |= known is not None and known.has_older and label < known.runs[0].first
 
 
 def remember_journal(state: UserState, rows: Iterable[tuple[Instant, Sequence[Change]]]) -> None:
@@ -94,6 +94,7 @@ def remember_journal(state: UserState, rows: Iterable[tuple[Instant, Sequence[Ch
         if code in state.streaks:
             covered = frozen.get(code, set()) - labels
             state.streaks[code].runs = _runs(labels, covered, bridged[code] - labels - covered)
+            state.streaks[code].has_older = False
 
 
 def remember_window(state: UserState, code: str, label: int, run: QuestRun | None, times: Iterable[Instant]) -> None:
@@ -111,7 +112,9 @@ def forget(state: UserState, catalog: Catalog) -> list[tuple[str, int, QuestRun]
             uses.windows = {label: uses.windows[label] for label in sorted(uses.windows)[-USES_KEPT:]}
         del uses.times[:-USES_KEPT]
     for streak in state.streaks.values():
-        del streak.runs[:-RUNS_KEPT]
+        if len(streak.runs) > RUNS_KEPT:
+            del streak.runs[:-RUNS_KEPT]
+            streak.has_older = True
     evicted = []
     for code, quest in state.quests.items():
         if quest.times:

@@ -47,7 +47,11 @@ class Run(msgspec.Struct, array_like=True):
 
 
 class Streak(msgspec.Struct, array_like=True):
-    """A streak's runs, oldest first; the last one is the streak. `seen_at`, `zone`, `day_starts_at` belong to its last day."""
+    """
+    A streak's runs, oldest first; the last one is the streak. `seen_at`, `zone`, `day_starts_at` belong to its last day.
+
+    `has_older` says that there are runs before these, which only the journal knows.
+    """
 
     runs: list[Run]
     freezes: int
@@ -55,6 +59,7 @@ class Streak(msgspec.Struct, array_like=True):
     seen_at: Instant
     zone: str
     day_starts_at: int
+    has_older: bool = False
 
 
 class QuestRun(msgspec.Struct, array_like=True):
