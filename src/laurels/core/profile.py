@@ -142,9 +142,7 @@ def _streak(code: str, state: UserState, catalog: Catalog, now: Instant) -> Stre
     if streak is None:
         freezes = min(rule.freezes_initial, rule.freezes_max) if rule is not None else 0
         return StreakView(0, 0, None, freezes)
-    weekly = rule is not None and rule.every == "week"
-    today = periods.local_day(now, state.zone, state.day_starts_at)
-    kind: periods.PeriodKind = "weekly" if weekly else "daily"
-    label = periods.period_label(kind, today)
-    length = streaks.shown_length(streak, label)
+    every = "day" if rule is None else rule.every
+    kind: periods.PeriodKind = "daily" if every == "day" else "weekly"
+    length = streaks.shown_length(streak, every, now, state.zone, state.day_starts_at)
     return StreakView(length, streak.longest, periods.period_key(kind, streak.runs[-1].last), streak.freezes)

@@ -8,7 +8,7 @@ less what they were owed before, so the order of arrival does not matter and not
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from laurels.core import periods
 from laurels.core.changes import StreakBroken, StreakExtended, StreakFrozen
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from laurels.core.periods import Instant
 
 
+Every = Literal["day", "week"]
 LOOKED_AT_DAYS_MAX = 400  # Beyond every freeze: whether one of so many days had no length makes no difference.
 
 
@@ -30,7 +31,7 @@ def qualify(draft: Draft, rule: catalog.Streak) -> None:
     if streak is None:
         freezes = min(rule.freezes_initial, rule.freezes_max)
         streak = state.streaks[rule.code] = Streak([], freezes, 0, draft.at, state.zone, state.day_starts_at)
-    label = _label(rule, draft.at, state.zone, state.day_starts_at)
+    label = _label(rule.every, draft.at, state.zone, state.day_starts_at)
     runs = streak.runs
     place = _place(runs, label)
     home = runs[place] if place < len(runs) and runs[place].first <= label else None
@@ -70,17 +71,16 @@ def owed(length: int, rule: catalog.Streak) -> int:
     return step * (rising * (rising + 1) // 2 - 1) + cap * (length - rising)
 
 
-def shown_length(streak: Streak, label: int) -> int:
-    """Return the length a reader sees when the calendar stands at `label`: 0 once freezes cannot cover what is missed."""
-    if not streak.runs:
-        return 0
+def shown_length(streak: Streak, every: Every, at: Instant, zone: str, day_starts_at: int) -> int:
+    """Return the length that a reader sees at an instant: 0 once freezes cannot cover the whole days missed since."""
     latest = streak.runs[-1]
-    return latest.length if label - latest.last - 1 <= streak.freezes else 0
+    missed = _missed_since(streak, every, at, zone, day_starts_at)
+    return latest.length if len(missed) <= streak.freezes else 0
 
 
-def _label(rule: catalog.Streak, at: Instant, zone: str, day_starts_at: int) -> int:
+def _label(every: Every, at: Instant, zone: str, day_starts_at: int) -> int:
     day = periods.local_day(at, zone, day_starts_at)
-    return day if rule.every == "day" else periods.week_of_day(day)
+    return day if every == "day" else periods.week_of_day(day)
 
 
 def _place(runs: list[Run], label: int) -> int:
@@ -128,7 +128,7 @@ def _insert(streak: Streak, place: int, label: int, draft: Draft, rule: catalog.
     run, before, after = Run(label, label), [], []
     is_latest = right is None
     if right is not None:
-        missed = _missed(run, right, draft, rule)
+        missed = _missed(run, right, draft, rule.every)
         if not missed or (right is runs[-1] and len(missed) <= streak.freezes):
             run = _join(streak, run, right, missed, draft, rule)
             is_latest = right is runs[-1]
@@ -136,9 +136,10 @@ def _insert(streak: Streak, place: int, label: int, draft: Draft, rule: catalog.
             after = [right]
     after += runs[place + 1 : place + 2]
     if left is not None:
-        missed = _missed(left, run, draft, rule)
-        if right is None and missed:
-            missed = _excuse_travel(missed, streak, draft, rule)
+        if right is None:
+            missed = _missed_since(streak, rule.every, draft.at, draft.state.zone, draft.state.day_starts_at)
+        else:
+            missed = _missed(left, run, draft, rule.every)
         if not missed or (is_latest and len(missed) <= streak.freezes):
             run = _join(streak, left, run, missed, draft, rule)
         else:
@@ -148,31 +149,34 @@ def _insert(streak: Streak, place: int, label: int, draft: Draft, rule: catalog.
     return run, [*before, run, *after]
 
 
-def _missed(left: Run, right: Run, draft: Draft, rule: catalog.Streak) -> list[int]:
-    """Return the labels between two runs that somebody could have met: a day without length is not missed."""
-    return _meetable(left.last + 1, right.first, rule, draft.state.zone, draft.state.day_starts_at)
+def _missed(left: Run, right: Run, draft: Draft, every: Every) -> list[int]:
+    """Return the labels between two runs that somebody could have met."""
+    return _meetable(left.last + 1, right.first, every, draft.state.zone, draft.state.day_starts_at)
 
 
-def _meetable(first: int, end: int, rule: catalog.Streak, zone: str, day_starts_at: int) -> list[int]:
-    labels = range(first, end)
-    if rule.every == "week":
-        return list(labels)
-    if len(labels) > LOOKED_AT_DAYS_MAX:
-        return list(labels)
-    return [label for label in labels if not periods.is_empty_day(label, zone, day_starts_at)]
+def _missed_since(streak: Streak, every: Every, at: Instant, zone: str, day_starts_at: int) -> list[int]:
+    """
+    Return the labels missed between the latest run and an instant.
 
-
-def _excuse_travel(missed: list[int], streak: Streak, draft: Draft, rule: catalog.Streak) -> list[int]:
-    """After a change of zone, count only as many days as are missed by the labels, by the old zone and by the new one."""
-    state = draft.state
-    old, new = (streak.zone, streak.day_starts_at), (state.zone, state.day_starts_at)
-    if old == new:
-        return missed
+    After a change of zone only as many count as are missed by the labels, by the old zone and by the new one.
+    """
     last = streak.runs[-1].last
-    by_old = _meetable(last + 1, _label(rule, draft.at, *old), rule, *old)
-    by_new = _meetable(_label(rule, streak.seen_at, *new) + 1, _label(rule, draft.at, *new), rule, *new)
+    old, new = (streak.zone, streak.day_starts_at), (zone, day_starts_at)
+    missed = _meetable(last + 1, _label(every, at, *new), every, *new)
+    if not missed or old == new:
+        return missed
+    by_old = _meetable(last + 1, _label(every, at, *old), every, *old)
+    by_new = _meetable(_label(every, streak.seen_at, *new) + 1, _label(every, at, *new), every, *new)
     smallest = min(len(missed), len(by_old), len(by_new))
     return missed[len(missed) - smallest :]
+
+
+def _meetable(first: int, end: int, every: Every, zone: str, day_starts_at: int) -> list[int]:
+    """Return the labels of a gap without the days that have no length: those nobody can miss."""
+    labels = range(first, end)
+    if every == "week" or len(labels) > LOOKED_AT_DAYS_MAX:
+        return list(labels)
+    return [label for label in labels if not periods.is_empty_day(label, zone, day_starts_at)]
 
 
 def _join(streak: Streak, left: Run, right: Run, missed: list[int], draft: Draft, rule: catalog.Streak) -> Run:
