@@ -17,6 +17,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, overload
 
+from sqlalchemy import delete
+
 from laurels.catalog_file import load_catalog, parse_catalog
 from laurels.core import commands, history
 from laurels.core.catalog import Catalog
@@ -24,16 +26,17 @@ from laurels.core.decide import Context, concerned, decide_batch, touches
 from laurels.core.errors import InvalidInput, LaurelsError, Unknown
 from laurels.core.nearest import unknown
 from laurels.core.periods import from_datetime
-from laurels.core.requests import FUTURE_US_MAX, receive
+from laurels.core.profile import profile_of
+from laurels.core.requests import FUTURE_US_MAX, check_id, receive
 from laurels.handles import UserHandle, WalletHandle
 from laurels.lanes import Lane, Unit
 from laurels.leaderboards import projector
 from laurels.leaderboards.board import Board
 from laurels.store import reads
-from laurels.store.tables import catalog_revisions
+from laurels.store.tables import catalog_revisions, profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from sqlalchemy import Connection
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
     from laurels.protocols import Store, Transaction
 
 DEFAULT_URL = "sqlite:///laurels.db"
+BUSY_TIMEOUT_S = 30.0
 RECORD_REQUESTS_MAX = 10_000
 PROJECTED_ROWS = 2_000
 
@@ -58,32 +62,37 @@ def open(  # noqa: A001  `laurels.open` is the name that fits
     url: str = DEFAULT_URL,
     *,
     catalog: str | Path | Catalog | None = None,
+    first_catalog: str | Path = "community",
+    create: bool = True,
+    busy_timeout_s: float = BUSY_TIMEOUT_S,
+    future_max_s: int = FUTURE_US_MAX // 1_000_000,
     clock: Callable[[], datetime] | None = None,
 ) -> Engine:
     """
-    Open a database, creating what is missing, and return the Engine on it.
+    Open a database, creating what is missing unless `create` is False, and return the Engine on it.
 
-    `catalog` is a file, the name of a bundled catalog, or a Catalog; its content becomes a new revision unless it was one
-    before. Without it the database's current revision holds, and `community` in a new database. `clock` returns the time
-    now (aware); tests give their own.
+    `catalog` is a file, the name of a bundled catalog, or a Catalog; its content becomes a new revision unless it was
+    one before. Without it the database's current revision holds, and `first_catalog` in a new database.
+    `busy_timeout_s` is how long to wait for another process's write, `future_max_s` how far an event's own time may lie
+    after now. `clock` returns the time now (aware); tests give their own.
 
     Raises CatalogInvalid with every mistake, and Unavailable for a database that cannot be used.
     """
     given = load_catalog(catalog) if isinstance(catalog, str | Path) else catalog
-    store = _store(url)
+    store = _store(url, create=create, busy_timeout_s=busy_timeout_s)
     try:
-        return Engine(store, given, clock=clock)
+        return Engine(store, given, first_catalog=first_catalog, clock=clock, future_max=future_max_s * 1_000_000)
     except BaseException:
         store.close()
         raise
 
 
-def _store(url: str) -> Store:
+def _store(url: str, *, create: bool, busy_timeout_s: float) -> Store:
     scheme = url.partition(":")[0]
     if scheme == "sqlite":
         from laurels.store.sqlite import SqliteStore  # noqa: PLC0415  each database's driver only where it is used
 
-        return SqliteStore(url)
+        return SqliteStore(url, create=create, busy_timeout_s=busy_timeout_s)
     raise InvalidInput("unknown_database", f"{scheme!r} is no database Laurels runs on. Use sqlite:///FILE.", "url")
 
 
@@ -99,6 +108,7 @@ class Engine:
         store: Store,
         catalog: Catalog | None = None,
         *,
+        first_catalog: str | Path = "community",
         clock: Callable[[], datetime] | None = None,
         future_max: int = FUTURE_US_MAX,
     ) -> None:
@@ -106,7 +116,7 @@ class Engine:
         self._clock = clock
         self._future_max = future_max
         self._listeners: dict[str, list[Callable[[Change], None]]] = defaultdict(list)
-        self._catalog = self._choose(catalog)
+        self._catalog = self._choose(catalog, first_catalog)
         self._lane = Lane(self._record_units, "laurels-lane")
         self._calls = ThreadPoolExecutor(1, "laurels-listeners")
 
@@ -251,6 +261,45 @@ class Engine:
         with self.read() as connection:
             return reads.user_ids(connection, after=after, containing=containing, limit=limit)
 
+    def profiles(self, *, after: str = "", containing: str = "", limit: int = 100) -> list[Profile]:
+        """Return the profiles of the users that `users` would name, in the same order."""
+        catalog, now = self.catalog, self.now()
+        with self.read() as connection:
+            user_ids = reads.user_ids(connection, after=after, containing=containing, limit=limit)
+            states = reads.states(connection, user_ids)
+            stored = reads.stored_profiles(connection, user_ids)
+        return [
+            profile_of(
+                user_id,
+                states[user_id],
+                catalog,
+                now,
+                display_name=stored[user_id].display_name,
+                avatar_url=stored[user_id].avatar_url,
+            )
+            for user_id in user_ids
+        ]
+
+    def name_users(self, names: Mapping[str, str]) -> int:
+        """Set the display names of those users that exist, all in one transaction; return how many that were."""
+        for name in names.values():
+            check_id(name, "display_name")
+        with self._store.write() as transaction:
+            connection = transaction.connection
+            states = reads.states(connection, names)
+            stored = reads.stored_profiles(connection, states)
+            connection.execute(delete(profiles).where(profiles.c.user_id.in_(states)))
+            for user_id, state in states.items():
+                connection.execute(
+                    profiles.insert().values(
+                        user_id=user_id,
+                        display_name=names[user_id],
+                        avatar_url=stored[user_id].avatar_url,
+                        opted_out=int(state.opted_out),
+                    )
+                )
+        return len(states)
+
     def leaderboard(
         self, code: str, *, period: str | None = None, at: str | datetime | None = None, group: str = ""
     ) -> Board:
@@ -275,7 +324,7 @@ class Engine:
         `progress` is called with the number of rows after each step.
         """
         total = 0
-        while self._is_behind():
+        while self.unprojected:
             with self._store.write() as transaction:
                 rows = projector.advance(transaction.connection, self._current(transaction), PROJECTED_ROWS)
             total += rows
@@ -283,9 +332,17 @@ class Engine:
                 progress(rows)
         return total
 
-    def _is_behind(self) -> bool:
+    @property
+    def unprojected(self) -> int:
+        """Return how many journal rows the leaderboards have still to be brought forward by."""
         with self.read() as connection:
-            return projector.is_behind(connection, self._catalog)
+            return projector.rows_behind(connection, self._catalog)
+
+    def rebuild_boards(self, progress: Callable[[int], None] | None = None) -> int:
+        """Fill every leaderboard anew from the journal; return how many rows that took. `progress` as in `project`."""
+        with self._store.write() as transaction:
+            projector.forget(transaction.connection)
+        return self.project(progress)
 
     # --- The catalog --------------------------------------------------------------------------------------------------
 
@@ -310,7 +367,7 @@ class Engine:
         self._catalog = replace(catalog, revision=revision)
         return revision
 
-    def _choose(self, given: Catalog | None) -> Catalog:
+    def _choose(self, given: Catalog | None, first: str | Path) -> Catalog:
         """Return the catalog to start with, applying the one given if its content was never a revision."""
         with self.read() as connection:
             current = reads.current_revision(connection)
@@ -323,7 +380,7 @@ class Engine:
                     stacklevel=4,
                 )
             return replace(parse_catalog(current.source, format="json"), revision=current.revision)
-        chosen = given if given is not None else load_catalog("community")
+        chosen = given if given is not None else load_catalog(first)
         self.apply_catalog(chosen)
         return self._catalog
 

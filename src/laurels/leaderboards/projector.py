@@ -59,11 +59,16 @@ class Score:
 Scores = dict[tuple[str, str, str], Score]
 
 
-def is_behind(connection: Connection, catalog: Catalog) -> bool:
-    """Say whether some board does not show the whole journal yet."""
-    end = connection.scalar(select(func.coalesce(func.max(journal.c.seq), 0)))
+def rows_behind(connection: Connection, catalog: Catalog) -> int:
+    """Return how many rows of the journal some board does not show yet."""
+    end = connection.scalar(select(func.coalesce(func.max(journal.c.seq), 0))) or 0
     at = _positions(connection, catalog)
-    return any(seq < end for seq in at.values())
+    return end - min((max(seq, 0) for seq in at.values()), default=end)
+
+
+def forget(connection: Connection) -> None:
+    """Let every board start from nothing."""
+    connection.execute(delete(cursors).where(cursors.c.projection.like("board:%")))
 
 
 def advance(connection: Connection, catalog: Catalog, rows_max: int) -> int:

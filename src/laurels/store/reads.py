@@ -111,6 +111,14 @@ def stored_profile(connection: Connection, user_id: str) -> StoredProfile:
     return StoredProfile(*row) if row is not None else StoredProfile()
 
 
+def stored_profiles(connection: Connection, user_ids: Collection[str]) -> Mapping[str, StoredProfile]:
+    """Return what is set of each of these users' names and pictures, also where that is nothing."""
+    columns = (profiles.c.user_id, profiles.c.display_name, profiles.c.avatar_url)
+    rows = connection.execute(select(*columns).where(profiles.c.user_id.in_(user_ids)))
+    found = {user_id: StoredProfile(name, avatar) for user_id, name, avatar in rows}
+    return {user_id: found.get(user_id, StoredProfile()) for user_id in user_ids}
+
+
 def display_names(connection: Connection, user_ids: Collection[str]) -> Mapping[str, str | None]:
     """Return the names of those users that have set one."""
     query = select(profiles.c.user_id, profiles.c.display_name).where(profiles.c.user_id.in_(user_ids))

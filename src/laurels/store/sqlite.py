@@ -10,6 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -62,8 +63,13 @@ class SqliteStore:
     Raises Unavailable for a file that is locked, read-only, not a database, or of another program or a newer version.
     """
 
-    def __init__(self, url: str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
+    def __init__(self, url: str, *, create: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.url = make_url(url)
+        if not create and not Path(self.url.database or "").is_file():
+            raise Unavailable(
+                "database_missing",
+                f"There is no database at {self.url.database}. `laurels init` makes one; `--database` names another.",
+            )
         self._busy_timeout_s = busy_timeout_s
         self._engine: Engine = create_engine(self._driver_url(), pool_size=5, max_overflow=20)
         event.listen(self._engine, "connect", self._configure)

@@ -1,0 +1,116 @@
+"""
+Every setting, in one table: its name, type, default, and what it does.
+
+A setting comes from a flag, else from its `LAURELS_…` variable, else from `laurels.toml` in the current folder, else it
+has its default. A name that no setting has is an error, so that a typing mistake cannot silently mean the default.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
+
+from laurels.core.errors import SettingInvalid
+from laurels.core.nearest import nearest
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+FILE = Path("laurels.toml")
+PREFIX = "LAURELS_"
+#: Variables that the project's own tests read: where to find real services.
+TESTS_PREFIX = "LAURELS_TEST_"
+
+
+_WANTED = {
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "int_parsing_size": "a whole number",
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "string_type": "text",
+    "finite_number": "a number",
+    "greater_than_equal": "at least {ge:g}",
+    "less_than_equal": "at most {le:g}",
+}
+
+
+class Settings(BaseSettings):
+    """What can be set; `read_settings` is the way to get it."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, toml_file=FILE, extra="forbid", frozen=True
+    )
+
+    database_url: str = Field("sqlite:///laurels.db", description="The database: sqlite:///FILE.")
+    busy_timeout_s: float = Field(
+        30.0, ge=0, le=3600, description="How long to wait for a database that another process is writing to."
+    )
+    future_max_s: int = Field(
+        300, ge=0, le=86_400, description="How far an event's own time may lie after now, as clocks differ."
+    )
+    debug: bool = Field(default=False, description="Show where in the program an error came from.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the signature is pydantic's
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Say where values come from, the strongest first."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+def read_settings(**flags: Any) -> Settings:
+    """
+    Return the settings in force; a flag that is None was not given.
+
+    Raises SettingInvalid with every problem at once, each under the name by which the value was given.
+    """
+    problems = list(_unknown_variables())
+    try:
+        settings = Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as invalid:
+        problems += [_problem(error) for error in invalid.errors(include_url=False)]
+    except (OSError, ValueError) as error:
+        problems.append(f"{FILE} cannot be read: {error}")
+    if problems:
+        raise SettingInvalid("\n".join(problems))
+    return settings
+
+
+def variable(name: str) -> str:
+    """Return the environment variable that sets a setting."""
+    return PREFIX + name.upper()
+
+
+def _unknown_variables() -> Iterator[str]:
+    for name in sorted(os.environ):
+        setting = name.removeprefix(PREFIX).lower()
+        if name.startswith(PREFIX) and not name.startswith(TESTS_PREFIX) and setting not in Settings.model_fields:
+            # The nearest without the prefix: with it, all names look alike.
+            yield f"{name} is not a setting; {_meant(setting, variable)}"
+
+
+def _problem(error: ErrorDetails) -> str:
+    name, found = str(error["loc"][0]), str(error["input"])
+    if name not in Settings.model_fields:
+        return f"{FILE}: {name} is not a setting; {_meant(name, str)}"
+    where = variable(name) if variable(name) in os.environ else f"{FILE}: {name}"
+    return f"{where} must be {_WANTED[error['type']].format(**error.get('ctx', {}))}, not {found!r:.60}"
+
+
+def _meant(name: str, spelled: Callable[[str], str]) -> str:
+    found = nearest(name, Settings.model_fields)
+    return f"did you mean {spelled(found)}?" if found else f"known: {', '.join(map(spelled, Settings.model_fields))}"
