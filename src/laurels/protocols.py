@@ -1,11 +1,15 @@
-"""The seams, on one screen: what a store must do. Everything else reads through SQLAlchemy, the same on every database."""
+"""
+The seams, on one screen: what a store must do, and where long work says how far it is.
+
+Everything else reads through SQLAlchemy, the same on every database.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
@@ -58,4 +62,12 @@ class Store(Protocol):
 
     def close(self) -> None:
         """Give up every connection."""
+        ...
+
+
+class Progress(Protocol):
+    """Where long work says how far it is: a bar in a terminal, or nothing."""
+
+    def __call__(self, what: str, unit: str) -> Callable[[int, int | None], object]:
+        """Begin a step; return what takes how much is done, and how much there is to do where that is known."""
         ...
