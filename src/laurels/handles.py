@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 from zoneinfo import available_timezones
 
 import msgspec
 from sqlalchemy import delete, update
 
-from laurels.core import achievements, commands, periods, quests
+from laurels.core import achievements, commands, periods, quests, streaks
 from laurels.core.draft import Draft
 from laurels.core.errors import InvalidInput, Unknown
 from laurels.core.nearest import unknown
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from laurels.core.profile import Profile
     from laurels.engine import Engine
     from laurels.core.notifications import Notification
-    from laurels.store.reads import Entry, StoredRun
+    from laurels.store.reads import Entry, StoredRequest, StoredRun
 
 LAST_HOUR = 23
 T = TypeVar("T")
@@ -70,6 +70,13 @@ class QuestView(msgspec.Struct, frozen=True, kw_only=True):
     target: int
     starts_at: datetime | None
     ends_at: datetime | None
+
+
+class StreakDay(msgspec.Struct, frozen=True):
+    """A day of a streak such as 2026-11-22, or a week such as 2026-W47, and what became of it; `open` is not over yet."""
+
+    day: str
+    status: streaks.DayStatus | Literal["open"]
 
 
 class UserHandle:
@@ -162,6 +169,23 @@ class UserHandle:
         """Return the handle of one quest of this user."""
         return QuestHandle(self._engine, self.user_id, code)
 
+    def streak_days(self, code: str, *, count: int = 28) -> list[StreakDay]:
+        """Return the last days (or weeks) of a streak up to now, oldest first, as far as its newest eight runs tell."""
+        rule = self._engine.catalog.streaks.get(code)
+        if rule is None:
+            raise Unknown("unknown_streak", unknown("streak", code, self._engine.catalog.streaks))
+        with self._engine.read() as connection:
+            state = self._state(connection)
+        kind: periods.PeriodKind = "daily" if rule.every == "day" else "weekly"
+        today = periods.period_label(kind, periods.local_day(self._engine.now(), state.zone, state.day_starts_at))
+        streak = state.streaks.get(code)
+        days = []
+        for label in range(today - count + 1, today + 1):
+            status = "missed" if streak is None else streaks.status_of(streak, label)
+            is_open = label == today and status == "missed"
+            days.append(StreakDay(periods.period_key(kind, label), "open" if is_open else status))
+        return days
+
     def ledger(self, *, unit: str | None = None, before: int | None = None, limit: int = 100) -> list[Entry]:
         """Return the user's entries, newest first; `before` is the version from which on they were read already."""
         with self._engine.read() as connection:
@@ -187,6 +211,14 @@ class UserHandle:
         """Return what a request of this user caused. Raises Unknown `unknown_request`."""
         with self._engine.write() as transaction:
             found = transaction.recorded(self.user_id, request_id)
+        if found is None:
+            raise Unknown("unknown_request", f"{self.user_id!r} has no request {request_id!r}.")
+        return found
+
+    def request(self, request_id: str) -> StoredRequest:
+        """Return what a request of this user was: its type, times and data. Raises Unknown `unknown_request`."""
+        with self._engine.read() as connection:
+            found = reads.request_of(connection, self.user_id, request_id)
         if found is None:
             raise Unknown("unknown_request", f"{self.user_id!r} has no request {request_id!r}.")
         return found

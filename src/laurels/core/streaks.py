@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 Every = Literal["day", "week"]
+DayStatus = Literal["met", "frozen", "excused", "missed"]
 LOOKED_AT_DAYS_MAX = 400  # Beyond every freeze: whether one of so many days had no length makes no difference.
 
 
@@ -76,6 +77,16 @@ def shown_length(streak: Streak, every: Every, at: Instant, zone: str, day_start
     latest = streak.runs[-1]
     missed = _missed_since(streak, every, at, zone, day_starts_at)
     return latest.length if len(missed) <= streak.freezes else 0
+
+
+def status_of(streak: Streak, label: int) -> DayStatus:
+    """Return what became of a day (or week) of a streak, as far as the runs at hand tell."""
+    for run in streak.runs:
+        if run.first <= label <= run.last:
+            if label in run.frozen:
+                return "frozen"
+            return "excused" if label in run.bridged else "met"
+    return "missed"
 
 
 def _label(every: Every, at: Instant, zone: str, day_starts_at: int) -> int:

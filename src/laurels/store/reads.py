@@ -85,6 +85,16 @@ class StoredRun(msgspec.Struct, frozen=True):
     run: QuestRun | None
 
 
+class StoredRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """A recorded request: when it happened, when and under which catalog it was decided; `data` of a command is all of it."""
+
+    type: str
+    time: datetime
+    recorded_at: datetime
+    revision: int
+    data: dict[str, Any] | None
+
+
 class Revision(msgspec.Struct, frozen=True):
     """A catalog revision: its number and its canonical text."""
 
@@ -207,6 +217,24 @@ def notifications_of(
         )
         for row in rows
     ]
+
+
+def request_of(connection: Connection, user_id: str, request_id: str) -> StoredRequest | None:
+    """Return what a request of a user was, None for one that is not in the journal."""
+    columns = (journal.c.type, journal.c.time, journal.c.recorded_at, journal.c.revision, journal.c.data)
+    query = select(*columns).where(
+        journal.c.actor_id == user_id, journal.c.request_id == request_id, journal.c.user_id == user_id
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    return StoredRequest(
+        type=row.type,
+        time=to_datetime(row.time),
+        recorded_at=to_datetime(row.recorded_at),
+        revision=row.revision,
+        data=None if row.data is None else msgspec.json.decode(row.data),
+    )
 
 
 def current_revision(connection: Connection) -> Revision | None:
