@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias, TypeVar
 
 from laurels.catalog_tree import ExponentialCurve
 from laurels.core.catalog import matches_type
-from laurels.core.nearest import hint, unknown
+from laurels.core.nearest import nearest, unknown
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
@@ -160,23 +160,27 @@ def _requires(
     section: str, entries: Indexed[AchievementTable] | Indexed[QuestTable], known: Collection[str] | None
 ) -> Iterator[Finding]:
     kind = section.removesuffix("s")
-    first = {entry.code: (index, entry) for index, entry in reversed(entries)}
+    first: dict[str, tuple[int, AchievementTable | QuestTable]] = {}
+    for index, entry in entries:
+        first.setdefault(entry.code, (index, entry))
     for index, entry in entries:
         for place, code in enumerate(entry.requires):
             yield from _named((section, index, "requires", place), kind, code, known)
     for cycle in _cycles({code: entry.requires for code, (_, entry) in first.items()}):
-        message = f"requires itself, so nobody can ever get it: {' -> '.join(cycle)}"
-        yield Finding((section, first[cycle[0]][0], "requires"), message)
+        start = cycle.index(min(cycle, key=lambda code: first[code][0]))
+        circle = [*cycle[start:], *cycle[: start + 1]]
+        message = f"requires itself, so nobody can ever get it: {' -> '.join(circle)}"
+        yield Finding((section, first[circle[0]][0], "requires"), message)
 
 
 def _cycles(requires: Mapping[str, Iterable[str]]) -> Iterator[list[str]]:
-    """Yield A, B, A for A requires B requires A; each code in one cycle at most, and no more than anybody reads."""
+    """Yield A, B for A requires B requires A; each code in one cycle at most, and no more cycles than anybody reads."""
     graph = {code: list(dict.fromkeys(codes)) for code, codes in requires.items()}
     for _ in range(_CYCLES_MAX):
         try:
             TopologicalSorter(graph).prepare()
         except CycleError as error:
-            cycle = list(reversed(error.args[1]))
+            cycle = error.args[1][:0:-1]
             yield cycle
             for code in cycle:
                 graph[code] = []
@@ -218,6 +222,11 @@ def _levels(levels: LevelsTable, names: Names) -> Iterator[Finding]:
 
 def _not_rising(levels: LevelsTable, thresholds: Sequence[int]) -> Iterator[Finding]:
     by_table = levels.curve.kind == "table"
+    given = levels.curve.max
+    if by_table and given is not None and given != len(thresholds):
+        yield Finding(
+            ("levels", "curve", "max"), f"is {given}, but there are {len(thresholds)} thresholds; leave it out"
+        )
     if thresholds[0] != 0:
         yield Finding(("levels", "curve", "thresholds", 0), f"must be 0, not {thresholds[0]}: level 1 needs no XP")
     for place, (xp, next_xp) in enumerate(pairwise(thresholds)):
@@ -248,7 +257,7 @@ def _self_paying_levels(levels: LevelsTable, thresholds: Sequence[int]) -> Itera
     yield Finding(
         _most_xp(levels, level),
         f"level {level} pays {own} XP by itself, but level {level + 1} is only {width} XP away and would be reached"
-        f" for nothing (level:{level} -> xp -> level:{level + 1}). Pay less than that, or make the curve steeper.{more}",
+        f" for nothing (level:{level} -> xp -> level:{level + 1}). Pay less, or make the curve steeper.{more}",
     )
 
 
@@ -332,7 +341,11 @@ _NUMBERS = frozenset({"int", "number", "any"})
 
 
 class _Data:
-    """What a rule reads of its events' data, against the declared fields; silent if any of the events declares none."""
+    """
+    What a rule reads of its events' data, against the declared fields.
+
+    What is not declared is allowed unless it looks misspelled, and everything is if any of the events declares nothing.
+    """
 
     def __init__(self, file: CatalogFile, rule: RuleTable) -> None:
         self._rule = rule
@@ -366,7 +379,7 @@ class _Data:
         yield from missing
         types = self._types.get(name, set())
         if not missing and types and types.isdisjoint(fit):
-            yield Finding(loc, f"{path} is declared as {' or '.join(sorted(types))}, but {wanted} is needed here")
+            yield Finding(loc, f"needs {wanted}, but {path} is declared as {' or '.join(sorted(types))}")
 
     def _field(self, loc: Loc, name: str) -> Iterator[Finding]:
         parts = name.split(".")
@@ -377,8 +390,10 @@ class _Data:
                 yield Finding(loc, f"data.{start} is declared as {' or '.join(sorted(types))} and has no fields")
             if types:
                 return
-        if not any(declared.startswith(f"{name}.") for declared in self._types):
-            yield Finding(loc, f"no field {name!r} is declared for {self._events}; {hint(name, self._types)}")
+        meant = nearest(name, self._types)
+        if meant is not None and not meant.startswith(f"{name}."):
+            message = f"no field {name!r} is declared for {self._events}; did you mean {meant!r}? If not, declare it"
+            yield Finding(loc, message)
 
 
 # --- Achievements and quests ------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from laurels.catalog_build import build
 from laurels.catalog_checks import Entries, Finding, Names, findings
-from laurels.catalog_problems import finding_of, in_tree, problems_of, shown
+from laurels.catalog_problems import finding_of, in_tree, problems_of, shown, without_kind
 from laurels.catalog_tree import CatalogFile
 from laurels.core.errors import CatalogInvalid, Problem
 from laurels.core.nearest import nearest, unknown
@@ -93,7 +93,7 @@ def catalog_schema() -> dict[str, Any]:
 
 
 class _Schema(GenerateJsonSchema):
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ANN401, ARG002
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
         """A title made from the field's own name says nothing."""
         return False
 
@@ -273,7 +273,7 @@ def _without(tree: dict[str, _Node], removed: Collection[Loc]) -> tuple[dict[str
 
 def _wrong_part(loc: Loc, tree: dict[str, _Node], depth: int) -> Loc:
     """Return what has to be left out for an error: one pair of a table of pairs, else a field, then more each time."""
-    found = in_tree(loc, tree)
+    found = in_tree(without_kind(loc), tree)
     is_pair = len(found) >= _CUT_MAX and found[2] in _TABLES_OF_PAIRS
     return found[:depth] if is_pair else found[: min(depth, _CUT_MAX - 1)]
 

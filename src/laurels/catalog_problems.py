@@ -32,12 +32,15 @@ _WANTED = {
     "list_type": "a list",
     "dict_type": "a table",
     "model_type": "a table",
+    "model_attributes_type": "a table",
 }
+_SHOWN_LENGTH_MAX = 40
+_SHOWN_BITS_MAX = 100
 _UNQUOTED = ("int_type", "bool_type")
 
 
-def in_tree(loc: Loc, tree: Any) -> Loc:  # noqa: ANN401
-    """Return the part of a place that stands in the tree; what follows is missing there, or a word of pydantic's."""
+def in_tree(loc: Loc, tree: Any) -> Loc:
+    """Return the part of a place that stands in the tree; what follows is missing there, or a mark of pydantic's."""
     node = tree
     for depth, part in enumerate(loc):
         here = part in node if isinstance(node, dict) else isinstance(node, list) and isinstance(part, int)
@@ -47,10 +50,15 @@ def in_tree(loc: Loc, tree: Any) -> Loc:  # noqa: ANN401
     return loc
 
 
+def without_kind(loc: Loc) -> Loc:
+    """Return pydantic's place without the kind of curve that it puts between a curve and its fields."""
+    return (*loc[:2], *loc[3:]) if loc[:2] == ("levels", "curve") else loc
+
+
 def finding_of(error: ErrorDetails, tree: dict[str, Any]) -> Finding:
     """Say in plain words what pydantic found."""
     whole, given, context = error["loc"], error["input"], error.get("ctx", {})
-    loc = in_tree(whole, tree)
+    loc = in_tree(without_kind(whole), tree)
     match error["type"]:
         case "missing":
             description = _field(_table_at(whole[:-1]), str(whole[-1])).description or ""
@@ -63,6 +71,8 @@ def finding_of(error: ErrorDetails, tree: dict[str, Any]) -> Finding:
             return Finding((*loc, "kind"), _one_of(context["tag"], context["expected_tags"]))
         case "union_tag_not_found":
             return Finding((*loc, "kind"), "missing: one of linear, quadratic, exponential, table")
+        case "string_unicode":
+            return Finding(loc, "holds half of a character that is written in two (a lone surrogate)")
         case "value_error":
             return Finding(loc, str(context["error"]))
         case kind if kind in _WANTED:
@@ -95,21 +105,21 @@ def _one_of(given: Any, expected: str) -> str:
     return f"must be one of {', '.join(names)}, not {shown(given)}" + (f"; did you mean {found!r}?" if found else "")
 
 
-def shown(value: Any) -> str:  # noqa: ANN401
+def shown(value: Any) -> str:
     """Return a value of the file as a message shows it: short."""
     match value:
         case bool() | None:
             return json.dumps(value)
         case str():
-            return repr(value if len(value) <= 40 else value[:39] + "…")
+            return repr(value if len(value) <= _SHOWN_LENGTH_MAX else value[: _SHOWN_LENGTH_MAX - 1] + "…")
         case dict():
             return "a table"
         case list():
             return "a list"
-        case int() if value.bit_length() > 100:
+        case int() if value.bit_length() > _SHOWN_BITS_MAX:
             return "a number far beyond it"
         case _:
-            return f"{value}"[:40]
+            return f"{value}"[:_SHOWN_LENGTH_MAX]
 
 
 def problems_of(found: Iterable[Finding], tree: dict[str, Any]) -> list[Problem]:
@@ -176,7 +186,7 @@ def _table_at(loc: Loc) -> type[BaseModel]:
     return kind
 
 
-def _bare(kind: Any) -> Any:  # noqa: ANN401  a type, in all the ways of writing one
+def _bare(kind: Any) -> Any:
     if get_origin(kind) is Annotated:
         return _bare(get_args(kind)[0])
     present = [inner for inner in get_args(kind) if inner is not NoneType]

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 LEVELS_MAX = 1_000
+CODE_LENGTH_MAX = 100
 FACTOR_MAX = 1_000
 FACTOR_DECIMALS_MAX = 9
 DURATION_DAYS_MAX = 36_500
@@ -61,8 +62,8 @@ def _prose(text: str) -> str:
 
 
 def _code(text: str) -> str:
-    if not 1 <= len(text) <= 100:
-        raise ValueError(f"must be 1 to 100 characters long, not {len(text)}")
+    if not 1 <= len(text) <= CODE_LENGTH_MAX:
+        raise ValueError(f"must be 1 to {CODE_LENGTH_MAX} characters long, not {len(text)}")
     if text != text.strip():
         raise ValueError(f"{text!r} must not begin or end with white space")
     if ":" in text:
@@ -168,13 +169,15 @@ def _duration_text(length: int) -> str:
 
 
 def _instant(value: object) -> int:
-    if isinstance(value, datetime):
-        return from_datetime(value)
-    if isinstance(value, str):
-        return parse_instant(value)
-    if isinstance(value, date | time):
-        raise ValueError(f"{value} must be a date, a time and a zone, such as 2026-11-28T00:00:00Z")
-    raise ValueError("must be a time such as 2026-11-28T00:00:00Z")
+    match value:
+        case datetime():
+            return from_datetime(value)
+        case str():
+            return parse_instant(value)
+        case date() | time():
+            raise ValueError(f"must be a date, a time and a zone, such as 2026-11-28T00:00:00Z, not {value}")
+        case _:
+            raise ValueError("must be a time such as 2026-11-28T00:00:00Z")
 
 
 def _amount_or_path(value: object) -> int | str:
@@ -262,6 +265,7 @@ _FIELD_TYPE_SYNONYMS = {
     "float": "number",
     "double": "number",
     "str": "string",
+    "text": "string",
     "array": "list",
     "dict": "object",
 }
@@ -275,7 +279,7 @@ class EventTable(Table):
     """An event type. If one is declared, all that rules, boosts and streaks name must be."""
 
     data: dict[Line, FieldType] = Field(
-        {}, description="The fields of its data and their types. If given, rules may read no other field."
+        {}, description="The fields of its data and their types, against which what rules read is checked."
     )
 
 
@@ -283,7 +287,7 @@ class CurrencyTable(Table):
     """A currency that users earn and spend."""
 
     name: Line | None = Field(None, description="What people call it; the code if absent.")
-    enabled: bool = Field(True, description="False: no longer earned; what users have can still be spent.")
+    enabled: bool = Field(default=True, description="False: no longer earned; what users have can still be spent.")
 
 
 class MetricTable(Table):
@@ -447,7 +451,7 @@ class RuleTable(Table):
     to: PathText | None = Field(
         None, description="Path to the id of the user who earns all of it instead of the actor."
     )
-    allow_self: bool = Field(False, description="With `to`: pays also if that user is the actor.")
+    allow_self: bool = Field(default=False, description="With `to`: pays also if that user is the actor.")
     once_per: PathText | None = Field(None, description="Path to a value for which each actor makes the rule pay once.")
     once_by: Literal["actor", "anyone"] = Field(
         "actor", description="With `once_per`: once for each actor, or once whoever acts."
@@ -458,7 +462,7 @@ class RuleTable(Table):
     metrics: dict[Symbol, Annotated[MetricChange, WithJsonSchema(_METRIC_CHANGE_SCHEMA)]] = Field(
         {}, description='Metric changes, such as { posts = 1, words = "data.words", best = { max = "data.score" } }.'
     )
-    enabled: bool = Field(True, description="False: as if it were not there.")
+    enabled: bool = Field(default=True, description="False: as if it were not there.")
 
 
 class BoostTable(Table):
@@ -477,7 +481,7 @@ class BoostTable(Table):
     rounding: Literal["floor", "half_up", "ceil"] = Field(
         "floor", description="How the result is made whole, once; the first boost that applies decides."
     )
-    enabled: bool = Field(True, description="False: as if it were not there.")
+    enabled: bool = Field(default=True, description="False: as if it were not there.")
 
 
 class _Shown(Table):
@@ -493,7 +497,7 @@ class _Shown(Table):
     requires: list[Code] = Field([], description="Codes of those that must be there first.")
     from_: Time | None = Field(None, alias="from", description="The first instant; open if absent.")
     until: Time | None = Field(None, description="The first instant after it; open if absent.")
-    enabled: bool = Field(True, description="False: nobody gets it any more; who has it keeps it.")
+    enabled: bool = Field(default=True, description="False: nobody gets it any more; who has it keeps it.")
 
 
 class AchievementTable(_Shown):
@@ -502,9 +506,9 @@ class AchievementTable(_Shown):
     rarity: Rarity = Field("common", description="How rare it is meant to be; decides the points.")
     when: Thresholds = Field({}, description="Metrics and the values that all of them must reach, at least 1.")
     any: Thresholds = Field({}, description="Besides: metrics of which one must reach its value.")
-    secret: bool = Field(False, description="Hidden, and without progress, until it is unlocked.")
+    secret: bool = Field(default=False, description="Hidden, and without progress, until it is unlocked.")
     max_achievers: Count | None = Field(None, description="How many users can have it; no limit if absent.")
-    repeatable: bool = Field(False, description="True: each further multiple of the targets unlocks it again.")
+    repeatable: bool = Field(default=False, description="True: each further multiple of the targets unlocks it again.")
 
 
 class QuestTable(_Shown):

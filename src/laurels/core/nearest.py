@@ -21,17 +21,14 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the sentence about it, such as `unknown metric 'post'; did you mean 'posts'?`."""
-    return f"unknown {kind} {name[:_SHOWN_LENGTH_MAX]!r}; {hint(name, known)}"
-
-
-def hint(name: str, known: Iterable[str]) -> str:
-    """Return what helps somebody who wrote a name that nothing has: the nearest one, or those there are."""
     names = sorted(known)
     found = nearest(name, names)
     if found is not None:
-        return f"did you mean {found!r}?"
-    if not names:
-        return "there is none"
-    if len(names) <= _LISTED_MAX:
-        return f"known: {', '.join(names)}"
-    return f"none of the {len(names)} known ones is like it"
+        hint = f"did you mean {found!r}?"
+    elif not names:
+        hint = "there is none"
+    elif len(names) <= _LISTED_MAX:
+        hint = f"known: {', '.join(names)}"
+    else:
+        hint = f"none of the {len(names)} known ones is like it"
+    return f"unknown {kind} {name[:_SHOWN_LENGTH_MAX]!r}; {hint}"
