@@ -197,30 +197,13 @@ class Engine:
 
     def _record_units(self, units: Sequence[Unit]) -> list[list[Outcome] | LaurelsError]:
         """Load what the units touch, decide them one after the other, write what was decided: one transaction."""
-        requests = [request for unit in units for request in unit.requests]
         now = self.now()
         with self._store.write() as transaction:
             catalog = self._current(transaction)
-            context = self._load(transaction, requests, catalog)
-            results, decisions = _decide_units(context, units, catalog, now)
+            results, decisions = _decide_units(transaction, units, catalog, now)
             if decisions:
                 transaction.save(decisions, catalog)
         return results
-
-    def _load(self, transaction: Transaction, requests: Sequence[Request], catalog: Catalog) -> Context:
-        context = transaction.load(
-            touches(requests, catalog), [(request.actor, request.id) for request in requests], catalog
-        )
-        wanted: dict[str, history.Wanted] = defaultdict(history.Wanted)
-        for request in requests:
-            for user_id in concerned(request, catalog):
-                state = context.states.get(user_id)
-                if state is not None and request.at < state.latest_at:
-                    history.want(wanted[user_id], state, request, catalog)
-        late = {user_id: parts for user_id, parts in wanted.items() if parts}
-        if late:
-            transaction.remember(context, late)
-        return context
 
     # --- Listening ----------------------------------------------------------------------------------------------------
 
@@ -432,6 +415,36 @@ class Engine:
 
 
 def _decide_units(
+    transaction: Transaction, units: Sequence[Unit], catalog: Catalog, now: Instant
+) -> tuple[list[list[Outcome] | LaurelsError], list[Decision]]:
+    """Load what the units concern and decide them; again, with more of the past, where a late request asks for it."""
+    requests = [request for unit in units for request in unit.requests]
+    touched, keys = touches(requests, catalog), [(request.actor, request.id) for request in requests]
+    late: set[str] = set()
+    while True:
+        context = transaction.load(touched, keys, catalog)
+        if late:
+            late |= _late_users(requests, context, catalog)
+            transaction.remember(context, late, catalog)
+        try:
+            return _decide_loaded(context, units, catalog, now)
+        except history.Forgotten as forgotten:
+            late.add(forgotten.user_id)
+
+
+def _late_users(requests: Sequence[Request], context: Context, catalog: Catalog) -> set[str]:
+    """Return the users for whom some request comes after one with a later own time."""
+    latest = {user_id: state.latest_at for user_id, state in context.states.items()}
+    late = set()
+    for request in requests:
+        for user_id in concerned(request, catalog):
+            if request.at < latest.get(user_id, request.at):
+                late.add(user_id)
+            latest[user_id] = max(request.at, latest.get(user_id, request.at))
+    return late
+
+
+def _decide_loaded(
     context: Context, units: Sequence[Unit], catalog: Catalog, now: Instant
 ) -> tuple[list[list[Outcome] | LaurelsError], list[Decision]]:
     """

@@ -16,7 +16,6 @@ from laurels.core.errors import InvalidInput, Unknown
 from laurels.core.nearest import unknown
 from laurels.core.profile import profile_of
 from laurels.core.requests import check_id
-from laurels.core.state import Quest as QuestState
 from laurels.core.state import QuestRun, UserState
 from laurels.store import reads
 from laurels.store.tables import notifications, profiles, users
@@ -151,8 +150,11 @@ class UserHandle:
         catalog = self._engine.catalog
         with self._engine.read() as connection:
             state = self._state(connection)
+            unlocked_at = {
+                unlock.achievement: unlock.unlocked_at for unlock in reads.unlocks_of(connection, self.user_id)
+            }
         return [
-            _achievement_view(achievement, state)
+            _achievement_view(achievement, state, unlocked_at.get(achievement.code))
             for achievement in catalog.achievements.values()
             if achievement.enabled or achievement.code in state.unlocks
         ]
@@ -365,8 +367,7 @@ def _instant(time: datetime) -> Instant:
         raise InvalidInput("naive_time", str(error), "expires_at") from None
 
 
-def _achievement_view(achievement: Achievement, state: UserState) -> AchievementView:
-    unlock = state.unlocks.get(achievement.code)
+def _achievement_view(achievement: Achievement, state: UserState, unlocked_at: Instant | None) -> AchievementView:
     value, target = achievements.progress(achievement, state.value)
     return AchievementView(
         achievement=achievement.code,
@@ -377,9 +378,9 @@ def _achievement_view(achievement: Achievement, state: UserState) -> Achievement
         category=achievement.category,
         rarity=achievement.rarity,
         secret=achievement.secret,
-        unlocked=unlock is not None,
-        times=0 if unlock is None else unlock.times,
-        unlocked_at=None if unlock is None else periods.to_datetime(unlock.unlocked_at),
+        unlocked=achievement.code in state.unlocks,
+        times=state.unlocks.get(achievement.code, 0),
+        unlocked_at=None if unlocked_at is None else periods.to_datetime(unlocked_at),
         value=value,
         target=target,
     )
@@ -388,30 +389,29 @@ def _achievement_view(achievement: Achievement, state: UserState) -> Achievement
 def _quest_views(
     user_id: str, state: UserState, stored: Sequence[StoredRun], catalog: Catalog, now: Instant
 ) -> Iterator[QuestView]:
-    draft = Draft(user_id, state, now)
+    draft = Draft(user_id, state, now, now)
     for quest in catalog.quests.values():
-        known = state.quests.get(quest.code, QuestState())
-        runs = {run.period: run for run in stored if run.quest == quest.code}
+        runs = {row.period: _run_of_row(quest, row) for row in stored if row.quest == quest.code}
+        newest = state.quests.get(quest.code)
+        if newest is not None:
+            runs[quests.run_key(quest, newest.label, newest.number)] = newest
         current = periods.period_label(quest.period, draft.day)
-        windows = {row.label: row.run for row in runs.values() if row.label is not None and row.run is not None}
-        windows |= known.windows
-        if quest.enabled and current not in windows:
-            windows[current] = QuestRun(1, [0] * len(quest.goals), 0)
-        views = {}
-        for label, run in windows.items():
-            key = quests.run_key(quest, label, run.number)
-            views[key] = _quest_view(quest, label, run, key, draft)
-        for key, row in runs.items():
-            if row.completed_at is not None and key not in views:
-                done = QuestRun(1, [goal.target for goal in quest.goals], 0, completed_at=row.completed_at)
-                views[key] = _quest_view(quest, quests.label_of(quest, key), done, key, draft)
-        yield from sorted(
-            views.values(), key=lambda view: (view.starts_at or periods.to_datetime(0), view.period), reverse=True
-        )
+        if quest.enabled and all(run.label != current for run in runs.values()):
+            runs[quests.run_key(quest, current, 1)] = QuestRun(current, 1, [0] * len(quest.goals))
+        in_order = sorted(runs.items(), key=lambda item: (item[1].label, item[1].number), reverse=True)
+        for key, run in in_order:
+            yield _quest_view(quest, run, key, draft)
 
 
-def _quest_view(quest: Quest, label: int, run: QuestRun, key: str, draft: Draft) -> QuestView:
-    starts_at, ends_at = quests.bounds(quest, label, draft.state)
+def _run_of_row(quest: Quest, row: StoredRun) -> QuestRun:
+    if row.run is not None:
+        return row.run
+    assert row.completed_at is not None
+    return quests.stored_run(quest, row.period, row.completed_at)
+
+
+def _quest_view(quest: Quest, run: QuestRun, key: str, draft: Draft) -> QuestView:
+    starts_at, ends_at = quests.bounds(quest, run.label, draft.state)
     value, target = quests.progress(run, quest)
     return QuestView(
         quest=quest.code,
@@ -419,7 +419,7 @@ def _quest_view(quest: Quest, label: int, run: QuestRun, key: str, draft: Draft)
         description=quest.description,
         type=quest.type,
         period=key,
-        status=quests.status(quest, label, run, key, draft),
+        status=quests.status(quest, run, key, draft),
         value=value,
         target=target,
         starts_at=None if starts_at is None else periods.to_datetime(starts_at),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterable, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from laurels.core.catalog import Catalog
     from laurels.core.changes import Outcome
     from laurels.core.decide import Context, Decision, RequestKey, Touches
-    from laurels.core.history import Wanted
 
 
 class Transaction(Protocol):
@@ -36,8 +35,8 @@ class Transaction(Protocol):
         """Load everything that deciding these requests needs to know."""
         ...
 
-    def remember(self, context: Context, wanted: Mapping[str, Wanted]) -> None:
-        """Put back what late events need and the users' documents no longer hold."""
+    def remember(self, context: Context, user_ids: Iterable[str], catalog: Catalog) -> None:
+        """Give the context the memories of users with late requests, and their documents back what they had forgotten."""
         ...
 
     def recorded(self, user_id: str, request_id: str) -> Outcome | None:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from laurels.core import periods
 from laurels.core.changes import AchievementProgressed, AchievementUnlocked, Skip
-from laurels.core.state import Unlock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
     from laurels.core.catalog import Achievement, Catalog
     from laurels.core.draft import Draft
+    from laurels.core.periods import Instant
 
 
 def unlock_first(draft: Draft, catalog: Catalog, places: dict[str, int], skips: list[Skip]) -> bool:
@@ -49,7 +49,7 @@ def note_progress(draft: Draft, catalog: Catalog) -> None:
         ladder = ladders.get(metric)
         if ladder is None:
             continue
-        marks, value = ladder.marks, state.metrics[metric].value
+        marks, value = ladder.marks, state.metrics[metric]
         if value <= before:
             continue
         first = bisect_right(marks, before)
@@ -85,7 +85,7 @@ def _candidates(draft: Draft, catalog: Catalog) -> Iterable[Achievement]:
         ladder = ladders.get(metric)
         if ladder is None:
             continue
-        reached = bisect_right(ladder.targets, metrics[metric].value)
+        reached = bisect_right(ladder.targets, metrics[metric])
         if reached and not unlocks.keys() >= ladder.within[reached]:
             found.update((a.code, a) for a in ladder.plain[:reached] if a.code not in unlocks)
         for achievement in ladder.others:
@@ -106,9 +106,8 @@ def _in_order(found: Mapping[str, Achievement], catalog: Catalog) -> Iterable[Ac
 
 def _is_due(draft: Draft, achievement: Achievement) -> bool:
     unlocks = draft.state.unlocks
-    held = unlocks[achievement.code].times if achievement.code in unlocks else 0
     return (
-        _times(achievement, draft.state.value) > held
+        _times(achievement, draft.state.value) > unlocks.get(achievement.code, 0)
         and all(code in unlocks for code in achievement.requires)
         and _is_open(draft, achievement)
     )
@@ -147,23 +146,35 @@ def _refusal(draft: Draft, achievement: Achievement, places: dict[str, int]) -> 
 
 
 def _unlock(draft: Draft, achievement: Achievement, places: dict[str, int]) -> None:
-    state = draft.state
-    code = achievement.code
-    first = code not in state.unlocks
-    times = 1 if first else state.unlocks[code].times + 1
-    causes = [state.metrics[metric].changed_at for metric in achievement.metrics if metric in state.metrics]
-    causes += [state.unlocks[required].unlocked_at for required in achievement.requires]
-    unlocked_at = max(causes, default=draft.at)
-    state.unlocks[code] = Unlock(times, unlocked_at)
-    if achievement.max_achievers is not None and first:
+    state, code = draft.state, achievement.code
+    times = state.unlocks.get(code, 0) + 1
+    unlocked_at = _caused_at(draft, achievement)
+    state.unlocks[code] = times
+    if draft.memory is not None:
+        draft.memory.unlock_times[code] = unlocked_at
+    if achievement.max_achievers is not None and times == 1:
         places[code] -= 1
         draft.places_taken.append(code)
     change = AchievementUnlocked(code, achievement.rarity, times, periods.to_datetime(unlocked_at))
     draft.changes.append(change)
     draft.unlocked.append(change)
-    if first:
+    if times == 1:
         draft.add("achievements", 1)
     draft.pay(achievement.reward, "achievement:" + code)
+
+
+def _caused_at(draft: Draft, achievement: Achievement) -> Instant:
+    """
+    Return the latest own time among the requests that changed one of its metrics or unlocked a prerequisite (8.2).
+
+    That is the request's own time, unless the user has been further: then the journal knows.
+    """
+    if not draft.is_late:
+        return draft.at
+    memory = draft.recall()
+    causes = [memory.metric_times[metric] for metric in achievement.metrics if metric in memory.metric_times]
+    causes += [memory.unlock_times[code] for code in achievement.requires if code in memory.unlock_times]
+    return max(causes, default=draft.at)
 
 
 def _moved_on(draft: Draft, achievement: Achievement) -> bool:

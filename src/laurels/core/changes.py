@@ -9,10 +9,13 @@ Changes whose `type` is empty are bookkeeping: stored, because undoing and late 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import msgspec
 from msgspec.structs import asdict, force_setattr
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
 
 EntryKind = Literal["earn", "spend", "transfer", "hold", "capture", "release", "refund", "reversal", "adjust"]
 SkipReason = Literal[
@@ -284,6 +287,36 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     status: Literal["applied", "duplicate"]
     changes: tuple[Change, ...]
     skipped: tuple[Skip, ...]
+
+
+def contributions(changes: Iterable[Change]) -> Iterator[tuple[str, int, int]]:
+    """Yield what changes mean for metrics (4.4): which one, by how much a sum moved, and the value that was submitted."""
+    for change in changes:
+        match change:
+            case XpAwarded(amount=amount):
+                yield "xp", amount, 0
+            case MetricChanged(metric=metric, value=value, delta=delta):
+                yield metric, delta, value
+            case ScoreSubmitted(metric=metric, value=value):
+                yield metric, 0, value
+            case LevelReached():
+                yield "level", 1, 0
+            case LevelLost():
+                yield "level", -1, 0
+            case CurrencyCredited(currency=currency, amount=amount, kind="earn"):
+                yield f"earned.{currency}", amount, 0
+            case CurrencyCredited(currency=currency, amount=amount, kind="refund"):
+                yield f"spent.{currency}", -amount, 0
+            case CurrencyDebited(currency=currency, amount=amount, kind="spend" | "capture"):
+                yield f"spent.{currency}", amount, 0
+            case AchievementUnlocked(times=1):
+                yield "achievements", 1, 0
+            case QuestCompleted():
+                yield "quests", 1, 0
+            case StreakExtended(streak=streak, length=length):
+                yield f"streak.{streak}", 0, length
+            case _:
+                pass
 
 
 def addressed(user_id: str, changes: list[Change]) -> list[Change]:

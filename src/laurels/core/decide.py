@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from laurels.core.catalog import Catalog
+    from laurels.core.history import Memory
     from laurels.core.periods import Instant
     from laurels.core.requests import Request
     from laurels.core.rules import ClaimKey
@@ -58,7 +59,7 @@ class Context:
     What deciding some requests needs to know, loaded in one go and brought forward from one to the next.
 
     `claims` are those of `touches` that are taken, `places` what is left of limited achievements, `claimed` the claimed runs
-    of quests that a command asks about. Users that are not in `states` do not exist yet.
+    of quests that a command asks about, `memories` those of users with late requests. Users that are not in `states` do not exist yet.
     """
 
     states: dict[str, UserState] = field(default_factory=dict)
@@ -67,6 +68,7 @@ class Context:
     recorded: dict[RequestKey, Recorded] = field(default_factory=dict)
     past: wallet.Past = field(default_factory=wallet.Past)
     claimed: dict[tuple[str, str], frozenset[str]] = field(default_factory=dict)
+    memories: dict[str, Memory] = field(default_factory=dict)
 
 
 class JournalRow(msgspec.Struct, frozen=True):
@@ -131,7 +133,8 @@ def decide(context: Context, request: Request, catalog: Catalog, now: Instant) -
     Decide one request, and bring the context forward.
 
     Raises a LaurelsError when the request cannot be done. A command is refused before anything changed; only
-    `amount_out_of_range` can come in the middle, and the context is then of no more use.
+    `amount_out_of_range` can come in the middle, and the context is then of no more use. So it is after Forgotten, which
+    asks for a user's memory.
     """
     drafts: dict[str, Draft] = {}
 
@@ -139,7 +142,7 @@ def decide(context: Context, request: Request, catalog: Catalog, now: Instant) -
         draft = drafts.get(user_id)
         if draft is None:
             state = context.states.get(user_id) or UserState(zone=catalog.zone)
-            draft = drafts[user_id] = Draft(user_id, state, request.at)
+            draft = drafts[user_id] = Draft(user_id, state, request.at, now, context.memories.get(user_id))
         return draft
 
     if request.command is not None:
@@ -165,6 +168,8 @@ def decide(context: Context, request: Request, catalog: Catalog, now: Instant) -
     for draft in touched:
         if draft.dirty or draft.moves:
             _cascade(draft, catalog, context.places, skips)
+        for hold, how in draft.closed_holds:
+            context.past.closed_holds[draft.user_id, hold] = how
         context.states[draft.user_id] = draft.state
     return _decision(request, touched, skips, catalog, now)
 

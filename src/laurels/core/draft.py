@@ -21,7 +21,8 @@ from laurels.core.changes import (
     XpAwarded,
 )
 from laurels.core.errors import InvalidInput
-from laurels.core.state import AMOUNT_MAX, Metric, OpenHold, UserState
+from laurels.core.history import Forgotten, Memory
+from laurels.core.state import AMOUNT_MAX, OpenHold, UserState
 
 if TYPE_CHECKING:
     from laurels.core.catalog import Quest, Reward
@@ -44,8 +45,10 @@ class QuestRecord:
 
 class Draft:
     """
-    `at` is the request's own time, `day` the label of the user's local day that holds it, `before` each moved metric's value when the request began.
+    One user while one request is decided.
 
+    `at` is the request's own time, `day` the label of the user's local day that holds it, `now` the time of recording;
+    `before` has each moved metric's value when the request began.
     `moves` is what quests have not counted yet: metric, amount (or value submitted), and different values seen.
     """
 
@@ -58,8 +61,11 @@ class Draft:
         "completed",
         "day",
         "dirty",
+        "evicted_runs",
         "fulfilled",
+        "memory",
         "moves",
+        "now",
         "opened_hold",
         "places_taken",
         "quest_progress",
@@ -70,10 +76,12 @@ class Draft:
         "user_id",
     )
 
-    def __init__(self, user_id: str, state: UserState, at: Instant) -> None:
+    def __init__(self, user_id: str, state: UserState, at: Instant, now: Instant, memory: Memory | None = None) -> None:
         self.user_id = user_id
         self.state = state
         self.at = at
+        self.now = now
+        self.memory = memory
         self.day = periods.local_day(at, state.zone, state.day_starts_at)
         self.changes: list[Change] = []
         self.before: dict[str, int] = {}
@@ -85,6 +93,7 @@ class Draft:
         self.completed: set[str] = set()
         self.quest_runs: dict[str, QuestRun | None] = {}
         self.quest_progress: dict[str, int] = {}
+        self.evicted_runs: list[tuple[str, QuestRun]] = []
         self.quest_records: list[QuestRecord] = []
         self.claims: list[ClaimTaken] = []
         self.opened_hold: OpenHold | None = None
@@ -121,11 +130,9 @@ class Draft:
         self.changes.append(CurrencyHeld(hold.currency, hold.amount, balance, hold.id))
 
     def end_hold(self, hold: OpenHold, how: str) -> None:
-        """Give all of a hold back: `how` is captured, released or expired."""
-        self.state.holds.remove(hold)
-        self.closed_holds.append((hold.id, how))
-        balance = self._post(hold.currency, hold.amount)
-        self.changes.append(CurrencyReleased(hold.currency, hold.amount, balance, hold.id))
+        """Give all of a hold back, because it was captured or released."""
+        self._release_expired(hold.currency)
+        self._end_hold(hold, how)
 
     def pay(self, reward: Reward, rule: str) -> None:
         """Pay a reward: XP, then currencies."""
@@ -134,8 +141,25 @@ class Draft:
             self.credit(currency, amount, rule)
 
     def _post(self, currency: str, amount: int) -> int:
+        """Move what is available and return it; what expired holds kept of it comes back first, so that it counts."""
+        if self.state.holds:
+            self._release_expired(currency)
+        return self._move(currency, amount)
+
+    def _release_expired(self, currency: str) -> None:
+        for hold in [hold for hold in self.state.holds if hold.currency == currency and hold.has_expired(self.now)]:
+            self._end_hold(hold, "expired")
+
+    def _end_hold(self, hold: OpenHold, how: str) -> None:
+        self.state.holds.remove(hold)
+        self.closed_holds.append((hold.id, how))
+        balance = self._move(hold.currency, hold.amount)
+        self.changes.append(CurrencyReleased(hold.currency, hold.amount, balance, hold.id))
+
+    def _move(self, currency: str, amount: int) -> int:
         balance = self.state.balances.get(currency, 0) + amount
-        check_range(balance, currency)
+        # With what is held: the end of a hold must never fail.
+        check_range(balance + self.state.held(currency), currency)
         self.state.balances[currency] = balance
         return balance
 
@@ -143,11 +167,10 @@ class Draft:
 
     def add(self, metric: str, delta: int) -> int:
         """Move a metric that sums up, built-in or declared, and return its new value. `delta` is not 0."""
-        found = self._moved(metric)
-        value = found.value + delta
+        value = self.state.value(metric) + delta
         if not -AMOUNT_MAX <= value <= AMOUNT_MAX:
             check_range(value, metric)
-        found.value = value
+        self._set(metric, value)
         self.moves.append((metric, delta, ()))
         return value
 
@@ -160,9 +183,9 @@ class Draft:
         """Submit a value to a metric that keeps the best, and say whether it is the best. The first counts as it is."""
         known = self.state.metrics.get(metric)
         self.moves.append((metric, value, ()))
-        if known is not None and value <= known.value:
+        if known is not None and value <= known:
             return False
-        self._moved(metric).value = value
+        self._set(metric, value)
         return True
 
     def submit_score(self, metric: str, value: int) -> None:
@@ -176,26 +199,35 @@ class Draft:
     def see(self, metric: str, values: tuple[str, ...], new: int) -> None:
         """Count different values: all of them for quests, those `new` to the user for the metric."""
         if new:
-            self._moved(metric).value += new
-            self.changes.append(MetricChanged(metric, self.state.value(metric), new))
+            value = self.state.value(metric) + new
+            self._set(metric, value)
+            self.changes.append(MetricChanged(metric, value, new))
         self.moves.append((metric, new, values))
 
-    def _moved(self, metric: str) -> Metric:
-        """Return a metric about to change, with what it was noted and its time brought forward."""
-        found = self.state.metrics.get(metric)
-        if found is None:
-            found = self.state.metrics[metric] = Metric(1 if metric == "level" else 0, self.at)
-        elif self.at > found.changed_at:
-            found.changed_at = self.at
+    def _set(self, metric: str, value: int) -> None:
+        """Set a metric, and note what it was when the request began."""
         if metric not in self.before:
-            self.before[metric] = found.value
+            self.before[metric] = self.state.value(metric)
+        self.state.metrics[metric] = value
         self.dirty.add(metric)
-        return found
+        if self.memory is not None:
+            self.memory.note_change(metric, self.at)
 
     def value_before(self, metric: str) -> int:
         """Return what a metric was when the request began."""
         before = self.before.get(metric)
         return self.state.value(metric) if before is None else before
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the user has been further than this request's own time."""
+        return self.at < self.state.latest_at
+
+    def recall(self) -> Memory:
+        """Return what the document no longer holds. Raises Forgotten where that was not loaded: the shell then loads it."""
+        if self.memory is None:
+            raise Forgotten(self.user_id)
+        return self.memory
 
 
 def check_range(value: int, what: str) -> None:

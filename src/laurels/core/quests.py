@@ -7,14 +7,16 @@ window holds one run at a time; further ones start at 0 after the cooldown.
 
 from __future__ import annotations
 
+from bisect import insort
 from typing import TYPE_CHECKING, Literal
 
 from laurels.core import periods
+from laurels.core.catalog import Reward
 from laurels.core.changes import QuestAccepted, QuestClaimed, QuestCompleted, QuestProgressed
 from laurels.core.draft import Draft, QuestRecord
 from laurels.core.errors import Conflict, Unknown
-from laurels.core.state import Quest as QuestState
-from laurels.core.state import QuestRun
+from laurels.core.history import COMPLETIONS_KEPT
+from laurels.core.state import QuestRun, Unclaimed
 
 if TYPE_CHECKING:
     from laurels.core import commands
@@ -70,11 +72,15 @@ def _run_of(draft: Draft, quest: Quest) -> QuestRun | None:
         if len(run.counts) != len(quest.goals):  # The catalog's goals were edited while it ran.
             run.counts = (run.counts + [0] * len(quest.goals))[: len(quest.goals)]
         draft.quest_progress[code] = progress(run, quest)[0]
+        if run is not draft.state.quests[code]:
+            draft.evicted_runs.append((code, run))  # It counts in a window before the newest: its row will change.
     return run
 
 
 def _see(run: QuestRun, metric: str, values: tuple[str, ...], target: int) -> int:
     """Note different values, no more of them than the goal asks for, and return how many there are."""
+    if run.seen is None:
+        run.seen = {}
     seen = run.seen.setdefault(metric, [])
     seen += [value for value in values if value not in seen][: target - len(seen)]
     return len(seen)
@@ -82,24 +88,24 @@ def _see(run: QuestRun, metric: str, values: tuple[str, ...], target: int) -> in
 
 def _complete(draft: Draft, quest: Quest) -> None:
     """Complete a fulfilled run, and claim it at once unless that is the user's to do."""
-    state = draft.state.quests[quest.code]
-    label = _label(quest, draft)
-    run = state.windows[label]
-    key = run_key(quest, label, run.number)
+    state, code = draft.state, quest.code
+    run = draft.quest_runs[code]
+    assert run is not None
+    key = run_key(quest, run.label, run.number)
     run.completed_at = draft.at
-    state.completions += 1
-    state.times.append(draft.at)
-    state.times.sort()
-    draft.completed.add(quest.code)
-    draft.changes.append(QuestCompleted(quest.code, key))
+    state.completions[code] = state.completions.get(code, 0) + 1
+    if quest.cooldown:
+        insort(state.completed_at.setdefault(code, []), draft.at)
+    draft.completed.add(code)
+    draft.changes.append(QuestCompleted(code, key))
     draft.add("quests", 1)
     auto = quest.claim == "auto"
-    draft.quest_records.append(QuestRecord(quest.code, key, draft.at, draft.at if auto else None))
+    draft.quest_records.append(QuestRecord(code, key, draft.at, draft.at if auto else None))
     if auto:
-        draft.changes.append(QuestClaimed(quest.code, key))
-        draft.pay(quest.reward, "quest:" + quest.code)
+        draft.changes.append(QuestClaimed(code, key))
+        draft.pay(quest.reward, "quest:" + code)
     else:
-        state.unclaimed.append(key)
+        state.unclaimed.setdefault(code, []).append(Unclaimed(key, quest.reward.xp, quest.reward.currencies))
 
 
 def note_progress(draft: Draft, catalog: Catalog) -> None:
@@ -111,7 +117,7 @@ def note_progress(draft: Draft, catalog: Catalog) -> None:
         assert run is not None
         value, target = progress(run, quest)
         if 10 * value // target > 10 * before // target:
-            key = run_key(quest, _label(quest, draft), run.number)
+            key = run_key(quest, run.label, run.number)
             draft.changes.append(QuestProgressed(code, key, value, target))
 
 
@@ -125,8 +131,7 @@ def accept(command: commands.AcceptQuest, draft: Draft, catalog: Catalog) -> Non
     if not is_unlocked(draft, quest):
         raise Conflict("quest_locked", _why_locked(quest, draft.state))
     label = _label(quest, draft)
-    state = draft.state.quests.get(quest.code)
-    run = state.windows.get(label) if state is not None else None
+    run = _window(draft, quest, label)
     number = 1
     if run is not None and run.is_completed:
         if run.number >= quest.max_completions or draft.at < run.completed_at + quest.cooldown:
@@ -138,11 +143,10 @@ def accept(command: commands.AcceptQuest, draft: Draft, catalog: Catalog) -> Non
         if not run.until or draft.at < run.until:
             raise Conflict("quest_already_accepted", f"Quest {quest.code!r} is running already.")
         number = run.number
-    if state is not None and _cools_down(state, quest, draft.at):
+    if _cools_down(draft, quest):
         raise Conflict("quest_not_available", f"Quest {quest.code!r} cannot be accepted again yet.")
     until = draft.at + quest.time_limit if quest.time_limit else 0
-    state = draft.state.quests.setdefault(quest.code, QuestState())
-    state.windows[label] = QuestRun(number, [0] * len(quest.goals), draft.at, until)
+    _open_window(draft, quest, QuestRun(label, number, [0] * len(quest.goals), draft.at, until))
     draft.changes.append(QuestAccepted(quest.code, run_key(quest, label, number)))
 
 
@@ -152,20 +156,18 @@ def claim(command: commands.ClaimQuest, draft: Draft, catalog: Catalog, claimed:
 
     Raises Unknown or Conflict before anything changed. What was completed can be claimed for ever.
     """
-    state = draft.state.quests.get(command.quest) or QuestState()
-    if state.unclaimed and (command.period is None or command.period in state.unclaimed):
-        key = command.period or min(state.unclaimed, key=_in_order)
-        state.unclaimed.remove(key)
-        draft.quest_records.append(QuestRecord(command.quest, key, None, draft.at))
-        draft.changes.append(QuestClaimed(command.quest, key))
-        quest = catalog.quests.get(command.quest)
-        if quest is not None:
-            draft.pay(quest.reward, "quest:" + command.quest)
+    unclaimed = draft.state.unclaimed.get(command.quest, [])
+    waiting = [run for run in unclaimed if command.period in (None, run.period)]
+    if waiting:
+        oldest = min(waiting, key=_in_order)
+        unclaimed.remove(oldest)
+        draft.quest_records.append(QuestRecord(command.quest, oldest.period, None, draft.at))
+        draft.changes.append(QuestClaimed(command.quest, oldest.period))
+        draft.pay(Reward(xp=oldest.xp, currencies=oldest.currencies), "quest:" + command.quest)
         return
     quest = _known(command.quest, catalog)
-    label = _label(quest, draft)
-    run = state.windows.get(label)
-    current = run_key(quest, label, run.number if run is not None else 1)
+    run = draft.state.quests.get(command.quest)  # The current run is the newest there is, also before today's begins.
+    current = run_key(quest, run.label, run.number) if run is not None else run_key(quest, _label(quest, draft), 1)
     wanted = command.period or current
     if wanted in claimed or (wanted == current and run is not None and run.is_completed):
         raise Conflict("already_claimed", f"Quest {quest.code!r} of {wanted} is claimed already.")
@@ -200,12 +202,12 @@ def bounds(quest: Quest, label: int, state: UserState) -> tuple[Instant | None, 
     return max(starts, default=None), min(ends, default=None)
 
 
-def status(quest: Quest, label: int, run: QuestRun, key: str, draft: Draft) -> QuestStatus:
+def status(quest: Quest, run: QuestRun, key: str, draft: Draft) -> QuestStatus:
     """Return how a run stands at the draft's instant. Reading is all it takes: expiry is nothing that happens (7.6)."""
-    known = draft.state.quests.get(quest.code)
     if run.is_completed:
-        return "completed" if known is not None and key in known.unclaimed else "claimed"
-    _, ends_at = bounds(quest, label, draft.state)
+        waits = any(waiting.period == key for waiting in draft.state.unclaimed.get(quest.code, ()))
+        return "completed" if waits else "claimed"
+    _, ends_at = bounds(quest, run.label, draft.state)
     if (ends_at is not None and draft.at >= ends_at) or (run.until and draft.at >= run.until):
         return "expired"
     if not is_unlocked(draft, quest):
@@ -213,17 +215,24 @@ def status(quest: Quest, label: int, run: QuestRun, key: str, draft: Draft) -> Q
     return "in_progress" if any(run.counts) else "available"
 
 
+def stored_run(quest: Quest, key: str, completed_at: Instant) -> QuestRun:
+    """Return a completed run from what its row says."""
+    _, _, number = key.partition("#")
+    counts = [goal.target for goal in quest.goals]
+    return QuestRun(label_of(quest, key), int(number or 1), counts, completed_at=completed_at)
+
+
 def _completions_before(draft: Draft, code: str) -> int:
-    state = draft.state.quests.get(code)
-    return 0 if state is None else state.completions - (code in draft.completed)
+    return draft.state.completions.get(code, 0) - (code in draft.completed)
 
 
 def _counting_run(draft: Draft, quest: Quest) -> QuestRun | None:
     """Return the run that a request counts for, opened if need be; None where its own time lies in no run."""
     at = draft.at
+    if quest.cooldown and _cools_down(draft, quest):
+        return None
     label = periods.period_label(quest.period, draft.day)
-    state = draft.state.quests.get(quest.code)
-    run = state.windows.get(label) if state is not None else None
+    run = _window(draft, quest, label)
     number, counts_from = 1, 0
     if run is not None:
         if not run.is_completed:
@@ -234,12 +243,32 @@ def _counting_run(draft: Draft, quest: Quest) -> QuestRun | None:
             return None
     if quest.accept == "manual" or not _is_open(quest, at) or not is_unlocked(draft, quest):
         return None
-    if state is None:
-        state = draft.state.quests[quest.code] = QuestState()
-    if quest.cooldown and _cools_down(state, quest, at):
-        return None
-    run = state.windows[label] = QuestRun(number, [0] * len(quest.goals), counts_from)
+    run = QuestRun(label, number, [0] * len(quest.goals), counts_from)
+    _open_window(draft, quest, run)
     return run
+
+
+def _window(draft: Draft, quest: Quest, label: int) -> QuestRun | None:
+    """Return the newest run in a window of the quest; a window before the newest one has to be remembered."""
+    run = draft.state.quests.get(quest.code)
+    if run is None or run.label < label:
+        return None
+    return run if run.label == label else draft.recall().windows.get((quest.code, label))
+
+
+def _open_window(draft: Draft, quest: Quest, run: QuestRun) -> None:
+    """Begin a run: in the user's document if its window is the newest, which puts the run there aside."""
+    code = quest.code
+    there = draft.state.quests.get(code)
+    if there is not None and there.label > run.label:
+        draft.recall().windows[code, run.label] = run
+        return
+    if there is not None and there.label < run.label:
+        if draft.memory is not None:
+            draft.memory.windows[code, there.label] = there
+        if not there.is_completed:  # A completed one has a row already.
+            draft.evicted_runs.append((code, there))
+    draft.state.quests[code] = run
 
 
 def progress(run: QuestRun, quest: Quest) -> tuple[int, int]:
@@ -267,12 +296,15 @@ def _is_open(quest: Quest, at: Instant) -> bool:
     return (quest.starts_at is None or at >= quest.starts_at) and (quest.ends_at is None or at < quest.ends_at)
 
 
-def _cools_down(state: QuestState, quest: Quest, at: Instant) -> bool:
-    return any(time <= at < time + quest.cooldown for time in state.times)
+def _cools_down(draft: Draft, quest: Quest) -> bool:
+    completed = draft.state.completed_at.get(quest.code, ())
+    if len(completed) >= COMPLETIONS_KEPT and draft.at < completed[0]:
+        draft.recall()  # Gives the list its older times back.
+    return any(time <= draft.at < time + quest.cooldown for time in completed)
 
 
-def _in_order(key: str) -> tuple[str, int]:
-    period, _, number = key.partition("#")
+def _in_order(run: Unclaimed) -> tuple[str, int]:
+    period, _, number = run.period.partition("#")
     return period, int(number or 1)
 
 
@@ -283,6 +315,6 @@ def _known(code: str, catalog: Catalog) -> Quest:
 
 
 def _why_locked(quest: Quest, state: UserState) -> str:
-    missing = [code for code in quest.requires if code not in state.quests or not state.quests[code].completions]
+    missing = [code for code in quest.requires if not state.completions.get(code)]
     needs = [f"level {quest.level_required}"] if state.value("level") < quest.level_required else []
     return f"Quest {quest.code!r} is locked: it needs {', '.join(needs + missing)} first."

@@ -37,7 +37,7 @@ FUTURE_US_MAX = 5 * 60 * 1_000_000
 _EVENT_TYPE = re.compile(r"[a-z0-9_.]{1,100}").fullmatch
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
 _FRACTION = re.compile(rb"\d[.eE]").search
-_canonical_json = msgspec.json.Encoder(order="sorted").encode
+_canonical_json = msgspec.json.Encoder(order="sorted", enc_hook=dict).encode
 _read_json = msgspec.json.decode
 
 

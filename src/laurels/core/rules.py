@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from laurels.core import periods
 from laurels.core.changes import ClaimTaken, RuleUsed, Skip
 from laurels.core.conditions import MISSING
+from laurels.core.history import USES_KEPT, WINDOWS_KEPT
 from laurels.core.requests import is_id
 from laurels.core.state import AMOUNT_MAX, Uses
 
@@ -254,10 +255,12 @@ def _refused(rule: Rule, limit: Limit, draft: Draft) -> Skip | None:
     uses = draft.state.uses.get(rule.id)
     if uses is None:
         return None
-    at = draft.at
+    at, label = draft.at, _label(limit, draft.at, draft.state)
+    if _is_older(uses, limit, at, label):
+        draft.recall()  # Gives the document its older uses back.
     if limit.cooldown and any(abs(at - time) < limit.cooldown for time in uses.times):
         reason = "cooldown"
-    elif limit.times and uses.windows.get(_label(limit, at, draft.state), 0) >= limit.times:
+    elif limit.times and uses.windows.get(label, 0) >= limit.times:
         reason = "limit_reached"
     else:
         return None
@@ -267,6 +270,13 @@ def _refused(rule: Rule, limit: Limit, draft: Draft) -> Skip | None:
         reason,  # type: ignore[arg-type]
         draft.user_id,
         retry_at=None if retry_at is None else periods.to_datetime(retry_at),
+    )
+
+
+def _is_older(uses: Uses, limit: Limit, at: Instant, label: int) -> bool:
+    """Say whether the answer may lie in uses before those that the document keeps."""
+    return (len(uses.windows) >= WINDOWS_KEPT and label < min(uses.windows)) or (
+        len(uses.times) >= USES_KEPT and at - limit.cooldown < uses.times[0]
     )
 
 

@@ -14,13 +14,6 @@ from laurels.core.periods import Instant
 AMOUNT_MAX = 2**53 - 1  # exact in SQL, in Redis scores and in every JSON client
 
 
-class Metric(msgspec.Struct, array_like=True, gc=False):
-    """A metric's value, and the latest own time among the requests that changed it."""
-
-    value: int
-    changed_at: Instant
-
-
 class Uses(msgspec.Struct, array_like=True):
     """How often a limited rule was used: per window label, and, for a cooldown, the times, ascending."""
 
@@ -64,17 +57,19 @@ class Streak(msgspec.Struct, array_like=True):
 
 class QuestRun(msgspec.Struct, array_like=True):
     """
-    A quest in one of its windows: the `number`-th run there, what each goal counts so far, and from when it counts.
+    A quest in the window `label`: the `number`-th run there, what each goal counts so far, and from when it counts.
 
-    `until` is 0 where the window's own end holds, `completed_at` -1 while it runs; `seen` holds the different values of goals that count those.
+    `until` is 0 where the window's own end holds, `completed_at` -1 while it runs; `seen` holds the different values of
+    goals that count those.
     """
 
+    label: int
     number: int
     counts: list[int]
-    counts_from: Instant
+    counts_from: Instant = 0
     until: Instant = 0
     completed_at: Instant = -1
-    seen: dict[str, list[str]] = {}
+    seen: dict[str, list[str]] | None = None
 
     @property
     def is_completed(self) -> bool:
@@ -82,13 +77,12 @@ class QuestRun(msgspec.Struct, array_like=True):
         return self.completed_at >= 0
 
 
-class Quest(msgspec.Struct, array_like=True):
-    """A quest's newest windows by label, how often it was completed in all, unclaimed runs, own times of completions."""
+class Unclaimed(msgspec.Struct, array_like=True, gc=False):
+    """A completed run whose reward waits for its user, with what it pays: that of the day on which it was completed."""
 
-    windows: dict[int, QuestRun] = {}
-    completions: int = 0
-    unclaimed: list[str] = []
-    times: list[Instant] = []
+    period: str
+    xp: int
+    currencies: tuple[tuple[str, int], ...]
 
 
 class OpenHold(msgspec.Struct, array_like=True, gc=False):
@@ -99,29 +93,31 @@ class OpenHold(msgspec.Struct, array_like=True, gc=False):
     amount: int
     expires_at: Instant
 
-
-class Unlock(msgspec.Struct, array_like=True, gc=False):
-    """How often an achievement was unlocked, and the own time of the newest unlock's cause."""
-
-    times: int
-    unlocked_at: Instant
+    def has_expired(self, now: Instant) -> bool:
+        """Whether it counts as released at an instant."""
+        return 0 < self.expires_at <= now
 
 
 class UserState(msgspec.Struct, array_like=True):
     """
     One user. `version` counts the journal's rows for this user, `latest_at` is the latest own time among them.
 
-    `metrics` holds built-in ones too; a metric that never changed is not there.
+    `metrics` holds built-in ones too; a metric that never changed is not there. `quests` holds each quest's newest window,
+    `unlocks` how often each achievement was unlocked, and by quest: `completions` how often it was completed, `unclaimed`
+    the runs whose reward waits, `completed_at` the newest own times of completions where a cooldown asks for them.
     """
 
     version: int = 0
     latest_at: Instant = 0
-    metrics: dict[str, Metric] = {}
+    metrics: dict[str, int] = {}
     balances: dict[str, int] = {}
+    quests: dict[str, QuestRun] = {}
     uses: dict[str, Uses] = {}
     streaks: dict[str, Streak] = {}
-    quests: dict[str, Quest] = {}
-    unlocks: dict[str, Unlock] = {}
+    unlocks: dict[str, int] = {}
+    completions: dict[str, int] = {}
+    unclaimed: dict[str, list[Unclaimed]] = {}
+    completed_at: dict[str, list[Instant]] = {}
     notified: int = 0
     level_paid: int = 1
     holds: list[OpenHold] = []
@@ -132,10 +128,7 @@ class UserState(msgspec.Struct, array_like=True):
 
     def value(self, metric: str) -> int:
         """Return a metric's value; what never changed is 0, and the level 1."""
-        found = self.metrics.get(metric)
-        if found is not None:
-            return found.value
-        return 1 if metric == "level" else 0
+        return self.metrics.get(metric, 1 if metric == "level" else 0)
 
     def held(self, currency: str) -> int:
         """Return what open holds keep of a currency."""

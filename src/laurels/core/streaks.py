@@ -33,6 +33,8 @@ def qualify(draft: Draft, rule: catalog.Streak) -> None:
         freezes = min(rule.freezes_initial, rule.freezes_max)
         streak = state.streaks[rule.code] = Streak([], freezes, 0, draft.at, state.zone, state.day_starts_at)
     label = _label(rule.every, draft.at, state.zone, state.day_starts_at)
+    if streak.has_older and label < streak.runs[0].first:
+        draft.recall()  # Gives the document its older runs back.
     runs = streak.runs
     place = _place(runs, label)
     home = runs[place] if place < len(runs) and runs[place].first <= label else None

@@ -34,7 +34,7 @@ class Past:
 
 def available(state: UserState, currency: str, now: Instant) -> int:
     """Return what can be spent at an instant: holds past their time count as released."""
-    lapsed = sum(hold.amount for hold in state.holds if hold.currency == currency and _has_expired(hold, now))
+    lapsed = sum(hold.amount for hold in state.holds if hold.currency == currency and hold.has_expired(now))
     return state.balances.get(currency, 0) + lapsed
 
 
@@ -51,18 +51,17 @@ def carry_out(
         case commands.Credit():
             _check_earnable(command.currency, currencies)
             _check_sum(draft, command.currency, command.amount)
+            _check_lifetime(draft, command.currency, command.amount)
             draft.credit(command.currency, command.amount, "")
         case commands.Adjust():
             _adjust(command, draft, currencies)
         case commands.Spend():
             _check_funds(draft, command.currency, command.amount, currencies)
-            _release_expired(draft)
             draft.debit(command.currency, command.amount, "spend")
         case commands.Transfer():
             assert receiver is not None
             _check_funds(draft, command.currency, command.amount, currencies)
             _check_sum(receiver, command.currency, command.amount)
-            _release_expired(draft)
             draft.debit(command.currency, command.amount, "transfer")
             receiver.credit(command.currency, command.amount, "", "transfer")
         case commands.Hold():
@@ -70,7 +69,7 @@ def carry_out(
         case commands.Capture():
             _capture(command, draft, past)
         case commands.Release():
-            _end(draft, _open_hold(draft, command.hold, past), "released", past)
+            draft.end_hold(_open_hold(draft, command.hold, past), "released")
         case commands.Refund():
             _refund(command, draft, past)
         case _:
@@ -87,15 +86,13 @@ def _adjust(command: commands.Adjust, draft: Draft, currencies: Mapping[str, Cur
         draft.credit(command.unit, command.amount, "", "adjust")
     else:
         _check_funds(draft, command.unit, -command.amount, currencies)
-        _release_expired(draft)
         draft.debit(command.unit, -command.amount, "adjust")
 
 
 def _hold(command: commands.Hold, draft: Draft, currencies: Mapping[str, Currency]) -> None:
-    if command.expires_at is not None and command.expires_at <= draft.at:
+    if command.expires_at is not None and command.expires_at <= draft.now:
         raise InvalidInput("invalid_time", "A hold must expire in the future.", "expires_at")
     _check_funds(draft, command.currency, command.amount, currencies)
-    _release_expired(draft)
     draft.hold(OpenHold(command.id, command.currency, command.amount, command.expires_at or 0))
 
 
@@ -106,7 +103,7 @@ def _capture(command: commands.Capture, draft: Draft, past: Past) -> None:
         raise InvalidInput(
             "invalid_amount", f"{amount} cannot be captured from a hold of {hold.amount} {hold.currency}.", "amount"
         )
-    _end(draft, hold, "captured", past)
+    draft.end_hold(hold, "captured")
     draft.debit(hold.currency, amount, "capture")
 
 
@@ -139,7 +136,7 @@ def _spending(key: tuple[str, str], past: Past) -> CurrencyDebited:
 def _open_hold(draft: Draft, hold_id: str, past: Past) -> OpenHold:
     for hold in draft.state.holds:
         if hold.id == hold_id:
-            if _has_expired(hold, draft.at):
+            if hold.has_expired(draft.now):
                 raise Conflict("hold_expired", f"Hold {hold_id!r} has expired; its {hold.amount} are available again.")
             return hold
     how = past.closed_holds.get((draft.user_id, hold_id))
@@ -149,31 +146,21 @@ def _open_hold(draft: Draft, hold_id: str, past: Past) -> OpenHold:
     raise Conflict(code, f"Hold {hold_id!r} was {how} already.")
 
 
-def _release_expired(draft: Draft) -> None:
-    for hold in [hold for hold in draft.state.holds if _has_expired(hold, draft.at)]:
-        draft.end_hold(hold, "expired")
-
-
-def _end(draft: Draft, hold: OpenHold, how: str, past: Past) -> None:
-    draft.end_hold(hold, how)
-    past.closed_holds[draft.user_id, hold.id] = how
-
-
-def _has_expired(hold: OpenHold, now: Instant) -> bool:
-    return hold.expires_at != 0 and hold.expires_at <= now
-
-
 def _check_funds(draft: Draft, currency: str, amount: int, currencies: Mapping[str, Currency]) -> None:
     _check_known(currency, currencies)
-    there = available(draft.state, currency, draft.at)
+    there = available(draft.state, currency, draft.now)
     if amount > there:
         raise InsufficientFunds(draft.user_id, currency, amount, there)
 
 
 def _check_sum(draft: Draft, currency: str, amount: int) -> None:
-    """Refuse before anything changed what would leave the range; what was earned for ever may be more than the balance."""
-    check_range(draft.state.balances.get(currency, 0) + amount, currency)
-    check_range(draft.state.value("earned." + currency) + max(amount, 0), f"earned.{currency}")
+    """Refuse before anything changed what would leave the range; what is held is the user's too."""
+    check_range(draft.state.balances.get(currency, 0) + draft.state.held(currency) + amount, currency)
+
+
+def _check_lifetime(draft: Draft, currency: str, amount: int) -> None:
+    """Refuse what would leave the range of all that was ever earned, which may be more than the balance."""
+    check_range(draft.state.value("earned." + currency) + amount, f"earned.{currency}")
 
 
 def _check_earnable(currency: str, currencies: Mapping[str, Currency]) -> None:

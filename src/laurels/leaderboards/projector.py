@@ -17,23 +17,11 @@ from sqlalchemy import case, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from laurels.core import periods
-from laurels.core.changes import (
-    AchievementUnlocked,
-    Change,
-    CurrencyCredited,
-    CurrencyDebited,
-    LevelLost,
-    LevelReached,
-    MetricChanged,
-    QuestCompleted,
-    ScoreSubmitted,
-    StreakExtended,
-    XpAwarded,
-)
+from laurels.core.changes import Change, contributions
 from laurels.store.tables import cursors, journal, standings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from sqlalchemy import ColumnElement, Connection
 
@@ -105,36 +93,6 @@ def advance(connection: Connection, catalog: Catalog, rows_max: int) -> int:
         end = rows[-1].seq if rows else start
     _keep(connection, boards, catalog, end)
     return len(rows)
-
-
-def contributions(changes: Iterable[Change]) -> Iterator[tuple[str, int, int]]:
-    """Yield what changes mean for metrics (4.4): which one, by how much a sum moved, and the value that was submitted."""
-    for change in changes:
-        match change:
-            case XpAwarded(amount=amount):
-                yield "xp", amount, 0
-            case MetricChanged(metric=metric, value=value, delta=delta):
-                yield metric, delta, value
-            case ScoreSubmitted(metric=metric, value=value):
-                yield metric, 0, value
-            case LevelReached():
-                yield "level", 1, 0
-            case LevelLost():
-                yield "level", -1, 0
-            case CurrencyCredited(currency=currency, amount=amount, kind="earn"):
-                yield f"earned.{currency}", amount, 0
-            case CurrencyCredited(currency=currency, amount=amount, kind="refund"):
-                yield f"spent.{currency}", -amount, 0
-            case CurrencyDebited(currency=currency, amount=amount, kind="spend" | "capture"):
-                yield f"spent.{currency}", amount, 0
-            case AchievementUnlocked(times=1):
-                yield "achievements", 1, 0
-            case QuestCompleted():
-                yield "quests", 1, 0
-            case StreakExtended(streak=streak, length=length):
-                yield f"streak.{streak}", 0, length
-            case _:
-                pass
 
 
 @dataclass(frozen=True, slots=True)

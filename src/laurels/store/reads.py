@@ -81,7 +81,6 @@ class StoredRun(msgspec.Struct, frozen=True):
     period: str
     completed_at: Instant | None
     claimed_at: Instant | None
-    label: int | None
     run: QuestRun | None
 
 
@@ -184,12 +183,11 @@ def quest_runs_of(connection: Connection, user_id: str) -> list[StoredRun]:
         quest_runs.c.period,
         quest_runs.c.completed_at,
         quest_runs.c.claimed_at,
-        quest_runs.c.label,
         quest_runs.c.run,
     )
     query = select(*columns).where(quest_runs.c.user_id == user_id).order_by(quest_runs.c.quest, quest_runs.c.period)
     return [
-        StoredRun(*row[:5], None if row.run is None else msgspec.json.decode(row.run, type=QuestRun))
+        StoredRun(*row[:4], None if row.run is None else msgspec.json.decode(row.run, type=QuestRun))
         for row in connection.execute(query)
     ]
 

@@ -23,7 +23,7 @@ from laurels.core.changes import Change, CurrencyCredited, Outcome, Skip, addres
 from laurels.core.decide import Context, Recorded
 from laurels.core.errors import Unavailable
 from laurels.core.periods import from_datetime
-from laurels.core.quests import run_key
+from laurels.core.quests import run_key, stored_run
 from laurels.core.state import QuestRun, UserState
 from laurels.store import schema
 
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 
     from laurels.core.catalog import Catalog
     from laurels.core.decide import Decision, JournalRow, RequestKey, Touches
-    from laurels.core.history import Wanted
 
 BUSY_TIMEOUT_S = 30.0
 #: SQLite's own wait grows to 100 ms a step and starves a lone writer beside a busy one; a short even step does not.
@@ -166,20 +165,24 @@ class SqliteTransaction:
             self._load_past(context, touched)
         return context
 
-    def remember(self, context: Context, wanted: Mapping[str, Wanted]) -> None:
-        """Put back what late events need and the users' documents no longer hold."""
-        for user_id, parts in wanted.items():
-            state = context.states[user_id]
-            if parts.journal:
-                rows = self._rows("SELECT time, changes FROM journal WHERE user_id = ? ORDER BY version", user_id)
-                history.remember_journal(state, ((at, _decode_changes(changes)) for at, changes in rows))
-            for quest, label in parts.windows:
-                rows = self._rows(
-                    "SELECT label, run, completed_at FROM quest_runs WHERE user_id = ? AND quest = ?", user_id, quest
-                )
-                runs = [_decode_run(run) for row_label, run, _ in rows if row_label == label and run is not None]
-                newest = max(runs, key=lambda run: run.number, default=None)
-                history.remember_window(state, quest, label, newest, [at for _, _, at in rows if at is not None])
+    def remember(self, context: Context, user_ids: Iterable[str], catalog: Catalog) -> None:
+        """Give the context the memories of users with late requests, and their documents back what they had forgotten."""
+        for user_id in user_ids:
+            state = context.states.get(user_id)
+            if state is None:
+                context.memories[user_id] = history.Memory()
+                continue
+            rows = self._rows("SELECT time, changes FROM journal WHERE user_id = ? ORDER BY version", user_id)
+            runs = self._rows("SELECT quest, period, completed_at, run FROM quest_runs WHERE user_id = ?", user_id)
+            context.memories[user_id] = history.remember(
+                state,
+                ((at, _decode_changes(changes)) for at, changes in rows),
+                (
+                    (quest, _decode_run(run) if run else stored_run(catalog.quests[quest], period, completed_at))
+                    for quest, period, completed_at, run in runs
+                    if run or quest in catalog.quests
+                ),
+            )
 
     def recorded(self, user_id: str, request_id: str) -> Outcome | None:
         """Return what a request caused, None for one that is not in the journal."""
@@ -194,10 +197,9 @@ class SqliteTransaction:
         for decision in decisions:
             for draft in decision.drafts:
                 changed[draft.user_id] = draft.state
-        windows: list[tuple[str, str, int, QuestRun]] = []
         documents = []
         for user_id, state in changed.items():
-            windows += [(user_id, *evicted) for evicted in history.forget(state, catalog)]
+            history.forget(state)
             documents.append((user_id, state.version, _encode(state).decode()))
         self._many(
             "INSERT INTO users VALUES (?, ?, ?)"
@@ -206,7 +208,7 @@ class SqliteTransaction:
         )
         self._many(_INSERT_JOURNAL, [_journal_values(row) for decision in decisions for row in decision.rows])
         self._save_rare(decisions)
-        self._save_windows(windows, catalog)
+        self._save_windows(decisions, catalog)
 
     # --- Loading ------------------------------------------------------------------------------------------------------
 
@@ -328,15 +330,18 @@ class SqliteTransaction:
             [(code,) for draft, _ in drafts for code in draft.places_taken],
         )
 
-    def _save_windows(self, windows: Iterable[tuple[str, str, int, QuestRun]], catalog: Catalog) -> None:
+    def _save_windows(self, decisions: Sequence[Decision], catalog: Catalog) -> None:
         """Keep the quest windows that users' documents no longer hold, for events that come late."""
+        runs = {
+            (draft.user_id, code, run_key(catalog.quests[code], run.label, run.number)): run
+            for decision in decisions
+            for draft in decision.drafts
+            for code, run in draft.evicted_runs
+        }
         self._many(
-            "INSERT INTO quest_runs (user_id, quest, period, label, run) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET label = excluded.label, run = excluded.run",
-            [
-                (user_id, code, run_key(catalog.quests[code], label, run.number), label, _encode(run).decode())
-                for user_id, code, label, run in windows
-            ],
+            "INSERT INTO quest_runs (user_id, quest, period, run) VALUES (?, ?, ?, ?)"
+            " ON CONFLICT DO UPDATE SET run = excluded.run",
+            [(*key, _encode(run).decode()) for key, run in runs.items()],
         )
 
     # --- Statements ---------------------------------------------------------------------------------------------------

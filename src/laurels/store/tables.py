@@ -113,7 +113,6 @@ quest_runs = Table(
     Column("period", Code, comment="the window's key, with #2 and so on for further runs"),
     Column("completed_at", BigInteger),
     Column("claimed_at", BigInteger),
-    Column("label", Integer, comment="with `run`: the window's label"),
     Column("run", Text, comment="what the user's document no longer keeps of an older window"),
     PrimaryKeyConstraint("user_id", "quest", "period"),
     sqlite_with_rowid=False,

@@ -145,7 +145,6 @@ def _create_quest_runs() -> None:
         sa.Column("period", CODE, nullable=False, comment="the window's key, with #2 and so on for further runs"),
         sa.Column("completed_at", sa.BigInteger(), nullable=True),
         sa.Column("claimed_at", sa.BigInteger(), nullable=True),
-        sa.Column("label", sa.Integer(), nullable=True, comment="with `run`: the window's label"),
         sa.Column(
             "run", sa.Text(), nullable=True, comment="what the user's document no longer keeps of an older window"
         ),
