@@ -34,7 +34,9 @@ def unlock_first(draft: Draft, catalog: Catalog, places: dict[str, int], skips: 
         if refusal is None:
             _unlock(draft, achievement, places)
             return True
-        if not _was_due(draft, achievement) and refusal not in skips:
+        refused = draft.state.refused
+        if refused.get(achievement.code) != refusal.reason:
+            refused[achievement.code] = refusal.reason
             skips.append(refusal)
     draft.dirty.clear()
     return False
@@ -111,12 +113,6 @@ def _is_due(draft: Draft, achievement: Achievement) -> bool:
         and all(code in unlocks for code in achievement.requires)
         and _is_open(draft, achievement)
     )
-
-
-def _was_due(draft: Draft, achievement: Achievement) -> bool:
-    """Say whether it was due before this request already, and its user told that there is no place."""
-    fresh = {unlocked.achievement for unlocked in draft.unlocked}
-    return _times(achievement, draft.value_before) > 0 and not fresh.intersection(achievement.requires)
 
 
 def _times(achievement: Achievement, value_of: Callable[[str], int]) -> int:

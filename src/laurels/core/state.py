@@ -105,6 +105,7 @@ class UserState(msgspec.Struct, array_like=True):
     `metrics` holds built-in ones too; a metric that never changed is not there. `quests` holds each quest's newest window,
     `unlocks` how often each achievement was unlocked, and by quest: `completions` how often it was completed, `unclaimed`
     the runs whose reward waits, `completed_at` the newest own times of completions where a cooldown asks for them.
+    `refused` holds why there was no place in a limited achievement, which its user is told once.
     """
 
     version: int = 0
@@ -125,6 +126,7 @@ class UserState(msgspec.Struct, array_like=True):
     day_starts_at: int = 0
     groups: dict[str, str] = {}
     opted_out: bool = False
+    refused: dict[str, str] = {}
 
     def value(self, metric: str) -> int:
         """Return a metric's value; what never changed is 0, and the level 1."""
