@@ -72,16 +72,21 @@ def load_catalog(path_or_name: str | Path) -> Catalog:
         return parse_catalog(
             _text(content, name), format="json" if path.suffix == ".json" else "toml", source_name=name
         )
-    bundled = bundled_catalogs()
-    if name not in bundled:
-        raise _unreadable(name, f"{unknown('bundled catalog', name, bundled)}; or name a .toml or .json file")
-    return parse_catalog((_BUNDLED / f"{name}.toml").read_text("utf-8"), source_name=name)
+    return parse_catalog(bundled_text(name), source_name=name)
 
 
 def bundled_catalogs() -> tuple[str, ...]:
     """Return the names of the catalogs that come with Laurels, sorted."""
     names = (file.name for file in _BUNDLED.iterdir())
     return tuple(sorted(name.removesuffix(".toml") for name in names if name.endswith(".toml")))
+
+
+def bundled_text(name: str) -> str:
+    """Return a bundled catalog as it is written, with its comments. Raises CatalogInvalid if there is none of the name."""
+    bundled = bundled_catalogs()
+    if name not in bundled:
+        raise _unreadable(name, f"{unknown('bundled catalog', name, bundled)}; or name a .toml or .json file")
+    return (_BUNDLED / f"{name}.toml").read_text("utf-8")
 
 
 def catalog_schema() -> dict[str, Any]:

@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from laurels.core.periods import Instant
     from laurels.core.profile import Profile
     from laurels.core.requests import Request
-    from laurels.protocols import Store, Transaction
+    from laurels.protocols import Progress, Store, Transaction
 
 DEFAULT_URL = "sqlite:///laurels.db"
 BUSY_TIMEOUT_S = 30.0
@@ -300,29 +300,25 @@ class Engine:
             catalog.leaderboards[code], catalog, self.read, period=period, at=at, group=group, now=self.now()
         )
 
-    def project(self, progress: Callable[[int], None] | None = None) -> int:
-        """
-        Bring the leaderboards up to the journal's end; return how many journal rows that took.
-
-        `progress` is called with the number of rows after each step.
-        """
-        total = 0
-        while self.unprojected:
+    def project(self, progress: Progress | None = None) -> int:
+        """Bring the leaderboards up to the journal's end; return how many journal rows that took."""
+        done = 0
+        step = None if progress is None else progress("Filling leaderboards", "rows")
+        while left := self._rows_behind():
+            if step is not None:
+                step(done, done + left)
             with self._store.write() as transaction:
-                rows = projector.advance(transaction.connection, self._current(transaction), PROJECTED_ROWS)
-            total += rows
-            if progress is not None:
-                progress(rows)
-        return total
+                done += projector.advance(transaction.connection, self._current(transaction), PROJECTED_ROWS)
+        if step is not None:
+            step(done, done)
+        return done
 
-    @property
-    def unprojected(self) -> int:
-        """Return how many journal rows the leaderboards have still to be brought forward by."""
+    def _rows_behind(self) -> int:
         with self.read() as connection:
             return projector.rows_behind(connection, self._catalog)
 
-    def rebuild_boards(self, progress: Callable[[int], None] | None = None) -> int:
-        """Fill every leaderboard anew from the journal; return how many rows that took. `progress` as in `project`."""
+    def rebuild_boards(self, progress: Progress | None = None) -> int:
+        """Fill every leaderboard anew from the journal; return how many rows that took."""
         with self._store.write() as transaction:
             projector.forget(transaction.connection)
         return self.project(progress)

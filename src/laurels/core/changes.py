@@ -331,3 +331,13 @@ def as_json(change: Change) -> dict[str, Any]:
     """Return a change as programs outside see it: its `type`, its user, then what it says."""
     fields = asdict(change)
     return {"type": change.type, "user_id": fields.pop("user_id"), **fields}
+
+
+def outcome_as_json(outcome: Outcome) -> dict[str, Any]:
+    """Return an outcome as programs outside see it."""
+    return {
+        "event_id": outcome.event_id,
+        "status": outcome.status,
+        "changes": [as_json(change) for change in outcome.changes],
+        "skipped": [asdict(skip) for skip in outcome.skipped],
+    }

@@ -67,7 +67,7 @@ def import_events(engine: Engine, path: Path | None, tally: Tally, progress: Pro
             step(done, round(done / share) if share else None)
 
         load(engine, file.events(tally.leave_out), tally, on_batch=show)
-    project(engine, progress)
+    engine.project(progress)
 
 
 def import_dump(engine: Engine, directory: Path, tally: Tally, progress: Progress) -> None:
@@ -93,19 +93,7 @@ def import_dump(engine: Engine, directory: Path, tally: Tally, progress: Progres
         placed = ((event, f"{event.type} {event.id} of user {event.user}") for event in dump.events())
         load(engine, placed, tally, on_batch=lambda: step(tally.recorded + tally.repeated, total))
         _name_users(engine, dump)
-    project(engine, progress)
-
-
-def project(engine: Engine, progress: Progress) -> None:
-    """Bring the leaderboards up to the journal's end."""
-    step, total, done = progress("Filling leaderboards", "rows"), engine.unprojected, 0
-
-    def add(rows: int) -> None:
-        nonlocal done
-        done += rows
-        step(done, total)
-
-    engine.project(add)
+    engine.project(progress)
 
 
 def load(engine: Engine, events: Iterable[Placed], tally: Tally, *, on_batch: Callable[[], object]) -> None:
