@@ -2,6 +2,8 @@
 
 import random
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -359,23 +361,40 @@ def test_answers_about_the_past_are_the_same_in_one_batch(open_engine: OpenEngin
     assert skipped(outcomes[-3]) == [("post", "limit_reached", "2026-04-21T00:00:00Z")]
 
 
-def _first_allowed(uses: list[datetime], asked: datetime, times: int, cooldown: timedelta) -> datetime:
-    """The plain model: try every half hour from the one asked for on."""
-    while True:
-        in_day = sum(use.date() == asked.date() for use in uses)
-        if in_day < times and all(abs(use - asked) >= cooldown for use in uses):
-            return asked
-        asked += timedelta(minutes=30)
+BERLIN = ZoneInfo("Europe/Berlin")
+HALF_HOUR = timedelta(minutes=30)
+LABELS = {
+    "hour": lambda time: time.replace(minute=0),
+    "day": lambda time: time.astimezone(BERLIN).date(),
+    "week": lambda time: time.astimezone(BERLIN).isocalendar()[:2],
+    "month": lambda time: (time.astimezone(BERLIN).year, time.astimezone(BERLIN).month),
+}
 
 
-@pytest.mark.parametrize("seed", range(6))
-def test_a_stream_in_any_order_meets_limit_and_cooldown_like_a_list_of_uses(open_engine: OpenEngine, seed):
-    """Events at half hours of three weeks in any order, some in batches, against a list of all uses so far."""
+@pytest.mark.parametrize(
+    ("per", "days", "times", "cooldown"),
+    [
+        pytest.param("hour", 4, 1, timedelta(0), id="one-an-hour"),
+        pytest.param("hour", 3, 2, timedelta(hours=4), id="two-an-hour-hours-apart"),
+        pytest.param("day", 21, 1, timedelta(0), id="one-a-day"),
+        pytest.param("day", 21, 2, timedelta(hours=5), id="two-a-day-hours-apart"),
+        pytest.param("day", 40, 3, timedelta(hours=30), id="a-cooldown-longer-than-the-day"),
+        pytest.param("week", 100, 2, timedelta(days=2), id="two-a-week-days-apart"),
+        pytest.param("month", 400, 3, timedelta(days=6), id="three-a-month-days-apart"),
+        pytest.param("month", 400, 1, timedelta(0), id="one-a-month"),
+    ],
+)
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_stream_in_any_order_meets_a_limit_like_a_list_of_all_uses(
+    open_engine: OpenEngine, per, days, times, cooldown, seed
+):
+    """Half hours of a span that holds a change of clocks, in any order and in batches, against the plain definition."""
     dice = random.Random(seed)
-    times, hours = dice.choice([(1, 1), (2, 5), (3, 2), (2, 30)])
-    engine = open_engine(limited(f'times = {times}, per = "day", cooldown = "{hours}h"'))
-    start = datetime(2026, 4, 1, tzinfo=UTC)
-    asked = [start + timedelta(minutes=30 * dice.randrange(21 * 48)) for _ in range(150)]
+    cooldown_text = f', cooldown = "{cooldown // timedelta(hours=1)}h"' if cooldown else ""
+    engine = open_engine(limited(f'times = {times}, per = "{per}"{cooldown_text}'))
+    engine.user("ada").set(timezone="Europe/Berlin")
+    start = datetime(2025, 10, 20, tzinfo=UTC)
+    asked = [start + HALF_HOUR * dice.randrange(days * 48) for _ in range(120)]
     events = [laurels.Event("post.created", user="ada", id=str(number), time=time) for number, time in enumerate(asked)]
 
     outcomes = []
@@ -383,11 +402,20 @@ def test_a_stream_in_any_order_meets_limit_and_cooldown_like_a_list_of_uses(open
         size = dice.choice([1, 1, 2, 7])
         outcomes += engine.record(events[len(outcomes) : len(outcomes) + size])
 
+    label = LABELS[per]
+    span = [start + HALF_HOUR * number for number in range((days + 60) * 48)]
+    starts = [after for before, after in pairwise(span) if label(before) != label(after)]
     uses: list[datetime] = []
+
+    def is_allowed(time: datetime) -> bool:
+        in_window = sum(label(use) == label(time) for use in uses)
+        return in_window < times and all(abs(use - time) >= cooldown for use in uses)
+
     for time, outcome in zip(asked, outcomes, strict=True):
-        allowed = _first_allowed(uses, time, times, timedelta(hours=hours))
-        if allowed == time:
+        if is_allowed(time):
             uses.append(time)
             assert (outcome.event_id, outcome.skipped) == (outcome.event_id, ())
         else:
-            assert (outcome.event_id, [skip.retry_at for skip in outcome.skipped]) == (outcome.event_id, [allowed])
+            later = sorted({*starts, *(use + cooldown for use in uses)})
+            expected = next(candidate for candidate in later if candidate > time and is_allowed(candidate))
+            assert (outcome.event_id, [skip.retry_at for skip in outcome.skipped]) == (outcome.event_id, [expected])
