@@ -1,8 +1,8 @@
 """
 The one way in: load, decide, write.
 
-`open` connects a database and a catalog; the Engine it returns records requests through a lane (see lanes.py), and hands
-out what reads and changes one user or one board.
+`open` connects a database and a catalog; the Engine it returns records requests through a lane (see lanes.py), and
+hands out what reads and changes one user or one board.
 """
 
 from __future__ import annotations
@@ -130,8 +130,8 @@ class Engine:
         """
         Record one request, or several together or not at all, and return what each caused.
 
-        Returns after the commit. A request whose id is known with the same content returns the stored outcome with status
-        `duplicate`; with other content it raises `request_id_reused`.
+        Returns after the commit. A request whose id is known with the same content returns the stored outcome with
+        status `duplicate`; with other content it raises `request_id_reused`.
         """
         is_one = not isinstance(request, list | tuple)
         unit = self._unit([request] if is_one else request)  # type: ignore[list-item,arg-type]
@@ -202,7 +202,7 @@ class Engine:
             catalog = self._current(transaction)
             results, decisions = _decide_units(transaction, units, catalog, now)
             if decisions:
-                transaction.save(decisions, catalog)
+                transaction.save(decisions)
         return results
 
     # --- Listening ----------------------------------------------------------------------------------------------------
@@ -211,8 +211,8 @@ class Engine:
         """
         Call `listener(change)` after every commit by this process that holds a change of this type; `*` for every type.
 
-        It runs in the recording caller's thread (for `submit`, in one of its own) and may record itself. What it raises is
-        logged and goes no further. Duplicates call nobody.
+        It runs in the recording caller's thread (for `submit`, in one of its own) and may record itself. What it
+        raises is logged and goes no further. Duplicates call nobody.
         """
         self._listeners[change_type].append(listener)
 
@@ -289,8 +289,8 @@ class Engine:
         """
         Return a board in one of its periods: `daily`, `weekly`, `monthly` or `alltime`, which is also the default.
 
-        `at` picks the period by its key (`2026-W47`) or by an instant in it; now by default. `group` picks the board of one
-        value of the group it is split by. What was recorded before is on it.
+        `at` picks the period by its key (`2026-W47`) or by an instant in it; now by default. `group` picks the board
+        of one value of the group it is split by. What was recorded before is on it.
         """
         catalog = self.catalog
         if code not in catalog.leaderboards:
@@ -354,8 +354,8 @@ class Engine:
         if current is not None and (given is None or known is not None):
             if given is not None and known != current.revision:
                 warnings.warn(
-                    f"The catalog given is revision {known} of this database; the current one is {current.revision} and "
-                    "stays. Use `laurels catalog apply` to go back on purpose.",
+                    f"The catalog given is revision {known} of this database; the current one is {current.revision} "
+                    "and stays. Use `laurels catalog apply` to go back on purpose.",
                     stacklevel=4,
                 )
             return replace(parse_catalog(current.source, format="json"), revision=current.revision)

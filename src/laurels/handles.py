@@ -1,4 +1,4 @@
-"""What an application does with one user at a time: `engine.user(id)`, `engine.wallet(id)`, `engine.user(id).quest(code)`."""
+"""What an application does with one user at a time: `engine.user(id)`, `.wallet(id)`, `.user(id).quest(code)`."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
     from laurels.core.catalog import Achievement, Catalog, Quest
     from laurels.core.changes import Outcome
+    from laurels.core.notifications import Notification
     from laurels.core.periods import Instant
     from laurels.core.profile import Profile
     from laurels.engine import Engine
-    from laurels.core.notifications import Notification
     from laurels.store.reads import Entry, StoredRequest, StoredRun
 
 LAST_HOUR = 23
@@ -72,7 +72,11 @@ class QuestView(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreakDay(msgspec.Struct, frozen=True):
-    """A day of a streak such as 2026-11-22, or a week such as 2026-W47, and what became of it; `open` is not over yet."""
+    """
+    A day of a streak such as 2026-11-22, or a week such as 2026-W47, and what became of it.
+
+    `open` is not over yet.
+    """
 
     day: str
     status: streaks.DayStatus | Literal["open"]
@@ -93,14 +97,14 @@ class UserHandle:
         day_starts_at: int | msgspec.UnsetType = _UNCHANGED,
         groups: Mapping[str, str] | msgspec.UnsetType = _UNCHANGED,
         opted_out: bool | msgspec.UnsetType = _UNCHANGED,
-        display_name: str | None | msgspec.UnsetType = _UNCHANGED,
-        avatar_url: str | None | msgspec.UnsetType = _UNCHANGED,
+        display_name: str | msgspec.UnsetType | None = _UNCHANGED,
+        avatar_url: str | msgspec.UnsetType | None = _UNCHANGED,
     ) -> Profile:
         """
         Set what is given and leave the rest; a user who does not exist is created. Returns the profile.
 
-        `timezone` is an IANA name, `day_starts_at` an hour (0 to 23). Both hold for what is recorded from now on. Opting out
-        hides the user from every board at once; what is earned meanwhile counts again on the way back.
+        `timezone` is an IANA name, `day_starts_at` an hour (0 to 23). Both hold for what is recorded from now on.
+        Opting out hides the user from every board at once; what is earned meanwhile counts again on the way back.
         """
         _check_settings(timezone, day_starts_at, groups, display_name, avatar_url)
         with self._engine.write() as transaction:
@@ -160,12 +164,15 @@ class UserHandle:
         ]
 
     def quests(self) -> list[QuestView]:
-        """Return every quest of the catalog in its order: its current run, then its earlier ones that counted anything."""
+        """Return every quest of the catalog in its order: its current run, then the earlier ones that counted."""
         catalog = self._engine.catalog
         with self._engine.read() as connection:
             state = self._state(connection)
             stored = reads.quest_runs_of(connection, self.user_id)
-        return list(_quest_views(self.user_id, state, stored, catalog, self._engine.now()))
+            left = reads.quest_runs_left(connection, self.user_id)
+        now = self._engine.now()
+        runs = _earlier_runs(stored, left, catalog)
+        return list(_quest_views(state, runs, catalog, Draft(self.user_id, state, now, now)))
 
     def quest(self, code: str) -> QuestHandle:
         """Return the handle of one quest of this user."""
@@ -195,7 +202,11 @@ class UserHandle:
             return reads.ledger(connection, self.user_id, unit=unit, before=before, limit=limit)
 
     def notifications(self, *, unread: bool = False, before: int | None = None, limit: int = 100) -> list[Notification]:
-        """Return the user's notifications, newest first; `before` is the number from which on they were read already."""
+        """
+        Return the user's notifications, newest first.
+
+        `before` is the number from which on they were read already.
+        """
         with self._engine.read() as connection:
             self._state(connection)
             return reads.notifications_of(connection, self.user_id, unread=unread, before=before, limit=limit)
@@ -387,27 +398,35 @@ def _achievement_view(achievement: Achievement, state: UserState, unlocked_at: I
 
 
 def _quest_views(
-    user_id: str, state: UserState, stored: Sequence[StoredRun], catalog: Catalog, now: Instant
+    state: UserState, runs: Mapping[str, Mapping[str, QuestRun]], catalog: Catalog, draft: Draft
 ) -> Iterator[QuestView]:
-    draft = Draft(user_id, state, now, now)
+    """Yield every quest's runs, newest first, with the current one where nothing was counted in it yet."""
     for quest in catalog.quests.values():
-        runs = {row.period: _run_of_row(quest, row) for row in stored if row.quest == quest.code}
+        known = dict(runs.get(quest.code, {}))
         newest = state.quests.get(quest.code)
         if newest is not None:
-            runs[quests.run_key(quest, newest.label, newest.number)] = newest
+            known[quests.run_key(quest, newest.label, newest.number)] = newest
         current = periods.period_label(quest.period, draft.day)
-        if quest.enabled and all(run.label != current for run in runs.values()):
-            runs[quests.run_key(quest, current, 1)] = QuestRun(current, 1, [0] * len(quest.goals))
-        in_order = sorted(runs.items(), key=lambda item: (item[1].label, item[1].number), reverse=True)
+        if quest.enabled and all(run.label != current for run in known.values()):
+            known[quests.run_key(quest, current, 1)] = QuestRun(current, 1, [0] * len(quest.goals))
+        in_order = sorted(known.items(), key=lambda item: (item[1].label, item[1].number), reverse=True)
         for key, run in in_order:
             yield _quest_view(quest, run, key, draft)
 
 
-def _run_of_row(quest: Quest, row: StoredRun) -> QuestRun:
-    if row.run is not None:
-        return row.run
-    assert row.completed_at is not None
-    return quests.stored_run(quest, row.period, row.completed_at)
+def _earlier_runs(
+    stored: Sequence[StoredRun], left: Mapping[tuple[str, int], QuestRun], catalog: Catalog
+) -> dict[str, dict[str, QuestRun]]:
+    """Return, by quest and key, the runs that were completed, and those that were left where they stood."""
+    runs: dict[str, dict[str, QuestRun]] = {}
+    for (code, label), run in left.items():
+        if code in catalog.quests:
+            runs.setdefault(code, {})[quests.run_key(catalog.quests[code], label, run.number)] = run
+    for row in stored:
+        if row.quest in catalog.quests:
+            run = quests.stored_run(catalog.quests[row.quest], row.period, row.completed_at)
+            runs.setdefault(row.quest, {})[row.period] = run
+    return runs
 
 
 def _quest_view(quest: Quest, run: QuestRun, key: str, draft: Draft) -> QuestView:

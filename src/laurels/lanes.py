@@ -8,6 +8,7 @@ together, recorded together or not at all. What one unit asks in vain fails that
 
 from __future__ import annotations
 
+import gc
 import threading
 from collections import deque
 from concurrent.futures import Future
@@ -34,12 +35,39 @@ class Unit:
     future: Future[list[Outcome]] = field(default_factory=Future)
 
 
+class _HeldOff:
+    """The process's garbage collector while batches are being decided: switched on again by the last, if it was on."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._batches = 0
+        self._was_on = False
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if self._batches == 0:
+                self._was_on = gc.isenabled()
+                gc.disable()
+            self._batches += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._batches -= 1
+            if self._batches == 0 and self._was_on:
+                gc.enable()
+
+
+#: A batch's many young objects hold no cycles, and looking for some takes as long as deciding. The collector is the
+#: process's, so this is too.
+_collection_held_off = _HeldOff()
+
+
 class Lane:
     """
     A thread that records whatever has gathered. `put` waits while too much does.
 
-    `record` takes units into one transaction and returns for each its outcomes, or the error that refused it and left no
-    trace; it raises when the whole batch came to nothing.
+    `record` takes units into one transaction and returns for each its outcomes, or the error that refused it and left
+    no trace; it raises when the whole batch came to nothing.
     """
 
     def __init__(self, record: Callable[[Sequence[Unit]], list[list[Outcome] | LaurelsError]], name: str) -> None:
@@ -73,7 +101,11 @@ class Lane:
             self._work(units)
 
     def _take(self) -> list[Unit]:
-        """Return what has gathered, at least one unit and not many more requests than a batch has; empty when closed."""
+        """
+        Return what has gathered, at least one unit and not many more requests than a batch has.
+
+        Empty when closed.
+        """
         with self._changed:
             self._changed.wait_for(lambda: self._units or self._closed)
             taken: list[Unit] = []
@@ -88,7 +120,8 @@ class Lane:
 
     def _work(self, units: Sequence[Unit]) -> None:
         try:
-            results = self._record(units)
+            with _collection_held_off:
+                results = self._record(units)
         except Exception as error:  # noqa: BLE001  whatever went wrong belongs to the callers, and the lane must live on
             if len(units) == 1 or isinstance(error, Unavailable):
                 for unit in units:

@@ -36,20 +36,24 @@ class Transaction(Protocol):
         ...
 
     def remember(self, context: Context, user_ids: Iterable[str], catalog: Catalog) -> None:
-        """Give the context the memories of users with late requests, and their documents back what they had forgotten."""
+        """Give the context the memories of users with late requests, and their documents what they had forgotten."""
         ...
 
     def recorded(self, user_id: str, request_id: str) -> Outcome | None:
         """Return what a request caused, None for one that is not in the journal."""
         ...
 
-    def save(self, decisions: Sequence[Decision], catalog: Catalog) -> None:
+    def save(self, decisions: Sequence[Decision]) -> None:
         """Write what was decided."""
         ...
 
 
 class Store(Protocol):
-    """A database: `read` serves readers one snapshot, `write` opens a transaction that commits at its end or not at all."""
+    """
+    A database.
+
+    `read` serves readers one snapshot, `write` opens a transaction that commits at its end or not at all.
+    """
 
     def read(self) -> AbstractContextManager[Connection]:
         """Open a connection for reading. Raises Unavailable where the database cannot be read."""

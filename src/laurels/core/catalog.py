@@ -1,8 +1,8 @@
 """
 What the operator configured, as immutable data, indexed for deciding: by event type, by metric, by prerequisite.
 
-`catalog_file.py` makes a Catalog from TOML or JSON text and is where mistakes are found; what stands here is taken as right.
-Amounts are whole numbers, factors exact fractions, times instants (µs), paths and conditions compiled.
+`catalog_file.py` makes a Catalog from TOML or JSON text and is where mistakes are found; what stands here is taken as
+right. Amounts are whole numbers, factors exact fractions, times instants (µs), paths and conditions compiled.
 """
 
 from __future__ import annotations
@@ -274,7 +274,11 @@ class Leaderboard:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What one event type sets off, in catalog order; `naming` rules pay another user, `counting_once` ones need claims."""
+    """
+    What one event type sets off, in catalog order.
+
+    `naming` rules pay another user, `counting_once` ones need claims.
+    """
 
     rules: tuple[Rule, ...]
     naming: tuple[Rule, ...]
@@ -288,8 +292,9 @@ class Ladder:
     """
     The achievements that read one metric.
 
-    `plain` need this metric alone and are sorted by `targets`, so that those within reach are a prefix, whose codes are at
-    its length in `within`; `others` have several thresholds or repeat. `marks` are the values at which another tenth of a plain one is done, with its index.
+    `plain` need this metric alone and are sorted by `targets`, so that those within reach are a prefix, whose codes
+    are at its length in `within`; `others` have several thresholds or repeat. `marks` are the values at which another
+    tenth of a plain one is done, with its index.
     """
 
     targets: tuple[int, ...]
@@ -360,7 +365,7 @@ class Catalog:
 
     @cached_property
     def goals_on(self) -> Mapping[str, tuple[tuple[Quest, int, MetricKind], ...]]:
-        """Return, by metric, the goals of enabled quests on it: the quest, the goal's place, and how the metric grows."""
+        """Return, by metric, the goals of enabled quests on it: quest, the goal's place, how the metric grows."""
         goals: dict[str, list[tuple[Quest, int, MetricKind]]] = {}
         for quest in self.quests.values():
             for place, goal in enumerate(quest.goals if quest.enabled else ()):

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 import msgspec
 from msgspec.structs import asdict, force_setattr
 
+from laurels.core.state import QuestRun
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
@@ -170,8 +172,8 @@ class StreakExtended(msgspec.Struct, frozen=True, array_like=True, tag="s"):
     """
     A new qualifying day (or week) `label` belongs to a run of `length` now.
 
-    `current` is the length of the latest run and `longest` the best ever, after this; `freezes` are those left. `bridged`
-    are labels between runs that count as not missed: days of no length, and days skipped by a change of zone.
+    `current` is the length of the latest run and `longest` the best ever, after this; `freezes` are those left.
+    `bridged` are labels between runs that count as not missed: days of no length, and days skipped by a change of zone.
     """
 
     type: ClassVar[str] = "streak.extended"
@@ -235,6 +237,15 @@ class ScoreSubmitted(msgspec.Struct, frozen=True, array_like=True, tag="b", gc=F
     user_id: str = ""
 
 
+class QuestLeft(msgspec.Struct, frozen=True, array_like=True, tag="q", gc=False):
+    """Bookkeeping: how a quest run stands in a window that is not the newest, for events that come late to it."""
+
+    type: ClassVar[str] = ""
+    quest: str
+    run: QuestRun
+    user_id: str = ""
+
+
 Change = (
     XpAwarded
     | LevelReached
@@ -256,6 +267,7 @@ Change = (
     | RuleUsed
     | ClaimTaken
     | ScoreSubmitted
+    | QuestLeft
 )
 
 
@@ -263,8 +275,8 @@ class Skip(msgspec.Struct, frozen=True, array_like=True):
     """
     Something that did not happen: which `rule`, for which user, the `reason`, and when it can be earned again.
 
-    `retry_at` is null where time alone changes nothing. `detail` says more where there is more to say, `metric` names the
-    metric that a rule could not change.
+    `retry_at` is null where time alone changes nothing. `detail` says more where there is more to say, `metric` names
+    the metric that a rule could not change.
     """
 
     rule: str
@@ -290,7 +302,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def contributions(changes: Iterable[Change]) -> Iterator[tuple[str, int, int]]:
-    """Yield what changes mean for metrics (4.4): which one, by how much a sum moved, and the value that was submitted."""
+    """Yield what changes mean for metrics (4.4): which, by how much a sum moved, the value that was submitted."""
     for change in changes:
         match change:
             case XpAwarded(amount=amount):

@@ -1,8 +1,8 @@
 """
 What an application asks Laurels to do: award, credit, spend, transfer, hold, accept, claim, adjust.
 
-A command is a request like an event: it has an id, belongs to one user, and is recorded once. Each is one frozen struct;
-its tag is the `type` in the journal, led by a colon so that no event type can be mistaken for it.
+A command is a request like an event: it has an id, belongs to one user, and is recorded once. Each is one frozen
+struct; its tag is the `type` in the journal, led by a colon so that no event type can be mistaken for it.
 """
 
 from __future__ import annotations
@@ -90,7 +90,11 @@ class Release(Command, frozen=True, tag=":release"):
 
 
 class Refund(Command, frozen=True, tag=":refund"):
-    """Give back a spend or a capture, or a part of it. `request` is its id; `amount` absent means what is left of it."""
+    """
+    Give back a spend or a capture, or a part of it.
+
+    `request` is its id; `amount` absent means what is left of it.
+    """
 
     request: str
     amount: int | None = None

@@ -1,9 +1,9 @@
 """
 The order of the questions: whom a request concerns, and what happens to them.
 
-`touches` says which users, claims and older requests must be at hand; `decide` says what happens. Both are pure: no clock, no
-dice, no I/O, and the same call serves a live event, a batch of a thousand and ten years of history. `decide` brings the
-states at hand forward, so that the next request of a batch finds them as this one left them.
+`touches` says which users, claims and older requests must be at hand; `decide` says what happens. Both are pure: no
+clock, no dice, no I/O, and the same call serves a live event, a batch of a thousand and ten years of history. `decide`
+brings the states at hand forward, so that the next request of a batch finds them as this one left them.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ class Context:
     """
     What deciding some requests needs to know, loaded in one go and brought forward from one to the next.
 
-    `claims` are those of `touches` that are taken, `places` what is left of limited achievements, `claimed` the claimed runs
-    of quests that a command asks about, `memories` those of users with late requests. Users that are not in `states` do not exist yet.
+    `claims` are those of `touches` that are taken, `places` what is left of limited achievements, `claimed` the
+    claimed runs of quests that a command asks about, `memories` those of users with late requests. Users that are not
+    in `states` do not exist yet.
     """
 
     states: dict[str, UserState] = field(default_factory=dict)
@@ -72,7 +73,11 @@ class Context:
 
 
 class JournalRow(msgspec.Struct, frozen=True):
-    """One user's part of one request, as it is stored. `data`, `touched` and `skipped` stand on the actor's row only."""
+    """
+    One user's part of one request, as it is stored.
+
+    `data`, `touched` and `skipped` stand on the actor's row only.
+    """
 
     user_id: str
     version: int
@@ -102,7 +107,11 @@ class Decision:
 
 
 def touches(requests: Iterable[Request], catalog: Catalog) -> Touches:
-    """Return everything that deciding these requests may read or write. Conditions are not asked: too much is harmless."""
+    """
+    Return everything that deciding these requests may read or write.
+
+    Conditions are not asked: too much is harmless.
+    """
     found = Touches()
     matches_of = catalog.matches.of
     for request in requests:
@@ -133,8 +142,8 @@ def decide(context: Context, request: Request, catalog: Catalog, now: Instant) -
     Decide one request, and bring the context forward.
 
     Raises a LaurelsError when the request cannot be done. A command is refused before anything changed; only
-    `amount_out_of_range` can come in the middle, and the context is then of no more use. So it is after Forgotten, which
-    asks for a user's memory.
+    `amount_out_of_range` can come in the middle, and the context is then of no more use. So it is after Forgotten,
+    which asks for a user's memory.
     """
     drafts: dict[str, Draft] = {}
 
@@ -196,8 +205,8 @@ def decide_batch(
         else:
             raise Conflict(
                 "request_id_reused",
-                f"{request.actor!r} already has a request {request.id!r} with other content. Send a new id, or resend it "
-                "unchanged. Nothing was recorded.",
+                f"{request.actor!r} already has a request {request.id!r} with other content. Send a new id, or resend "
+                "it unchanged. Nothing was recorded.",
             )
     return outcomes, decisions
 
@@ -249,10 +258,10 @@ def _carry_out(
     elif isinstance(command, commands.AcceptQuest):
         quests.accept(command, actor, catalog)
     elif isinstance(command, commands.ClaimQuest):
-        key = (command.user, command.quest)
-        claimed = context.claimed.get(key, frozenset())
+        run_of = (command.user, command.quest)
+        claimed = context.claimed.get(run_of, frozenset())
         quests.claim(command, actor, catalog, claimed)
-        context.claimed[key] = claimed.union(record.period for record in actor.quest_records)
+        context.claimed[run_of] = claimed.union(record.period for record in actor.quest_records)
     else:
         if isinstance(command, commands.Refund) and (spent := context.recorded.get((command.user, command.request))):
             context.past.outcomes[command.user, command.request] = spent.outcome

@@ -1,8 +1,8 @@
 """
 One user's state while one request is decided, and what has happened to it so far.
 
-Every question (rules, levels, wallet, …) changes a user through a Draft only: it keeps the ledger, the metrics and the list
-of changes in step, and remembers what moved, which is what achievements and quests then look at.
+Every question (rules, levels, wallet, …) changes a user through a Draft only: it keeps the ledger, the metrics and the
+list of changes in step, and remembers what moved, which is what achievements and quests then look at.
 """
 
 from __future__ import annotations
@@ -61,7 +61,6 @@ class Draft:
         "completed",
         "day",
         "dirty",
-        "evicted_runs",
         "fulfilled",
         "memory",
         "moves",
@@ -93,7 +92,6 @@ class Draft:
         self.completed: set[str] = set()
         self.quest_runs: dict[str, QuestRun | None] = {}
         self.quest_progress: dict[str, int] = {}
-        self.evicted_runs: list[tuple[str, QuestRun]] = []
         self.quest_records: list[QuestRecord] = []
         self.claims: list[ClaimTaken] = []
         self.opened_hold: OpenHold | None = None
@@ -224,7 +222,7 @@ class Draft:
         return self.at < self.state.latest_at
 
     def recall(self) -> Memory:
-        """Return what the document no longer holds. Raises Forgotten where that was not loaded: the shell then loads it."""
+        """Return what the document no longer holds. Raises Forgotten where that was not loaded: the shell then does."""
         if self.memory is None:
             raise Forgotten(self.user_id)
         return self.memory

@@ -15,9 +15,9 @@ class Event:
     """
     Something `user` did.
 
-    `id` is yours and makes the event safe to send again: it belongs to the user, is recorded once, and a repeat gets the
-    stored outcome. `time` is when it happened (aware; the time of recording when absent), `data` any JSON object of at most
-    64 KiB. An event is checked when it is recorded, not when it is made.
+    `id` is yours and makes the event safe to send again: it belongs to the user, is recorded once, and a repeat gets
+    the stored outcome. `time` is when it happened (aware; the time of recording when absent), `data` any JSON object
+    of at most 64 KiB. An event is checked when it is recorded, not when it is made.
     """
 
     type: str

@@ -1,9 +1,9 @@
 """
 What a user's document forgets, when a late request needs it back, and how it comes back from the journal.
 
-Whatever could grow for ever is kept in its newest part: three windows and eight uses of each limited rule, three runs of each
-streak, one window of each quest. A request in order never needs more. A late one that does raises Forgotten; the shell then
-loads the user's whole journal and decides again, so the answer is exact at any age.
+Whatever could grow for ever is kept in its newest part: three windows and eight uses of each limited rule, three runs
+of each streak, one window of each quest. A request in order never needs more. A late one that does raises Forgotten;
+the shell then loads the user's whole journal and decides again, so the answer is exact at any age.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from laurels.core.changes import (
     AchievementUnlocked,
     QuestCompleted,
+    QuestLeft,
     RuleUsed,
     StreakExtended,
     StreakFrozen,
@@ -36,7 +37,11 @@ COMPLETIONS_KEPT = 8
 
 
 class Forgotten(Exception):
-    """A late request needs what the user's document no longer holds. No failure: load the user's memory, decide again."""
+    """
+    A late request needs what the user's document no longer holds.
+
+    No failure: load the user's memory, decide again.
+    """
 
     def __init__(self, user_id: str) -> None:
         super().__init__(user_id)
@@ -48,8 +53,8 @@ class Memory:
     """
     What a user's document does not hold, put together from the journal for a batch with late requests.
 
-    `metric_times` are the latest own times at which metrics changed, `unlock_times` those of unlocks, `windows` the runs of
-    quests in windows before the newest.
+    `metric_times` are the latest own times at which metrics changed, `unlock_times` those of unlocks, `windows` the
+    runs of quests in windows before the newest.
     """
 
     metric_times: dict[str, Instant] = field(default_factory=dict)
@@ -67,7 +72,8 @@ def remember(
     """
     Return a user's memory, and give the document all its uses and runs back.
 
-    `rows` are the own times and changes of the user's whole journal in order of version, `runs` the stored quest runs.
+    `rows` are the own times and changes of the user's whole journal in order of version, `runs` the completed quest
+    runs.
     """
     memory = Memory()
     uses: dict[str, Uses] = {}
@@ -93,6 +99,8 @@ def remember(
                     days.setdefault(change.streak, _Days()).frozen.update(change.labels)
                 case AchievementUnlocked():
                     memory.unlock_times[change.achievement] = from_datetime(change.unlocked_at)
+                case QuestLeft():
+                    memory.windows[change.quest, change.run.label] = change.run
                 case QuestCompleted():
                     insort(completed_at.setdefault(change.quest, []), at)
                 case _:
@@ -109,7 +117,7 @@ def remember(
             state.streaks[code].has_older = False
     for quest, run in runs:
         there = memory.windows.get((quest, run.label))
-        if there is None or run.number > there.number:
+        if there is None or run.number >= there.number:
             memory.windows[quest, run.label] = run
     return memory
 

@@ -15,8 +15,8 @@ def settle(draft: Draft, levels: Levels) -> None:
     """
     Bring the level in line with the XP, one level at a time.
 
-    Every level passed is reported in order and paid the first time it is reached: its bonus XP, which can reach the next
-    one, then its reward. A level lost pays nothing back.
+    Every level passed is reported in order and paid the first time it is reached: its bonus XP, which can reach the
+    next one, then its reward. A level lost pays nothing back.
     """
     state = draft.state
     level = state.value("level")

@@ -35,7 +35,11 @@ class Balance(msgspec.Struct, frozen=True):
 
 
 class StreakView(msgspec.Struct, frozen=True):
-    """A streak as of now: 0 once freezes cannot cover what is missed. `last_day` is a date, or a week such as 2026-W09."""
+    """
+    A streak as of now: 0 once freezes cannot cover what is missed.
+
+    `last_day` is a date, or a week such as 2026-W09.
+    """
 
     length: int
     longest: int

@@ -1,8 +1,8 @@
 """
 Which quest runs does a request count for, which does it complete, and what may be accepted or claimed? (SEMANTICS 7)
 
-A quest counts inside its own window: the user's local day, ISO week or month, or all the time from its start to its end. A
-window holds one run at a time; further ones start at 0 after the cooldown.
+A quest counts inside its own window: the user's local day, ISO week or month, or all the time from its start to its
+end. A window holds one run at a time; further ones start at 0 after the cooldown.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from laurels.core import periods
 from laurels.core.catalog import Reward
-from laurels.core.changes import QuestAccepted, QuestClaimed, QuestCompleted, QuestProgressed
+from laurels.core.changes import QuestAccepted, QuestClaimed, QuestCompleted, QuestLeft, QuestProgressed
 from laurels.core.draft import Draft, QuestRecord
 from laurels.core.errors import Conflict, Unknown
 from laurels.core.history import COMPLETIONS_KEPT
@@ -73,7 +73,7 @@ def _run_of(draft: Draft, quest: Quest) -> QuestRun | None:
             run.counts = (run.counts + [0] * len(quest.goals))[: len(quest.goals)]
         draft.quest_progress[code] = progress(run, quest)[0]
         if run is not draft.state.quests[code]:
-            draft.evicted_runs.append((code, run))  # It counts in a window before the newest: its row will change.
+            draft.changes.append(QuestLeft(code, run))  # Written when the request is decided: what it stands at then.
     return run
 
 
@@ -267,7 +267,7 @@ def _open_window(draft: Draft, quest: Quest, run: QuestRun) -> None:
         if draft.memory is not None:
             draft.memory.windows[code, there.label] = there
         if not there.is_completed:  # A completed one has a row already.
-            draft.evicted_runs.append((code, there))
+            draft.changes.append(QuestLeft(code, there))
     draft.state.quests[code] = run
 
 
@@ -297,7 +297,7 @@ def _is_open(quest: Quest, at: Instant) -> bool:
 
 
 def _cools_down(draft: Draft, quest: Quest) -> bool:
-    completed = draft.state.completed_at.get(quest.code, ())
+    completed = draft.state.completed_at.get(quest.code, [])
     if len(completed) >= COMPLETIONS_KEPT and draft.at < completed[0]:
         draft.recall()  # Gives the list its older times back.
     return any(time <= draft.at < time + quest.cooldown for time in completed)

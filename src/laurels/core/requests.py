@@ -1,8 +1,9 @@
 """
 The door: what a caller hands over, checked and brought into the one form that everything behind it works on.
 
-An Event or a command comes in, a Request goes out: ids and amounts are in range, the time is an instant, the data is JSON of
-a bounded size, and a fingerprint says whether a repeated id carries the same content (SEMANTICS 12.2: not the time).
+An Event or a command comes in, a Request goes out: ids and amounts are in range, the time is an instant, the data is
+JSON of a bounded size, and a fingerprint says whether a repeated id carries the same content (SEMANTICS 12.2: not the
+time).
 """
 
 from __future__ import annotations
@@ -46,8 +47,8 @@ class Request:
     """
     One checked event or command.
 
-    `actor` and `id` are its identity, `at` is its own time. `body` is what the journal keeps: an event's data (null when it
-    has none) or the whole command, as JSON with sorted keys.
+    `actor` and `id` are its identity, `at` is its own time. `body` is what the journal keeps: an event's data (null
+    when it has none) or the whole command, as JSON with sorted keys.
     """
 
     actor: str
@@ -79,7 +80,8 @@ def receive(asked: Event | AnyCommand, now: Instant, *, future_max: int = FUTURE
 
 
 def _receive_event(event: Event, now: Instant, future_max: int) -> Request:
-    if not isinstance(event.type, str) or not _EVENT_TYPE(event.type):
+    event_type: object = event.type
+    if not isinstance(event_type, str) or not _EVENT_TYPE(event_type):
         raise InvalidInput(
             "invalid_event_type",
             f"{_shown(event.type)} is no event type. Use 1 to 100 of a-z, 0-9, _ and dots, such as post.created.",
@@ -187,13 +189,18 @@ def _check_text(value: object, path: str, characters_max: int = ID_CHARACTERS_MA
     if not isinstance(value, str) or not value or len(value) > characters_max or _CONTROL(value):
         raise InvalidInput(
             "invalid_text",
-            f"{_shown(value)} cannot stand here. Use text of 1 to {characters_max} characters without control characters.",
+            f"{_shown(value)} cannot stand here. Use text of 1 to {characters_max} characters without control "
+            "characters.",
             path,
         )
 
 
 def _data_json(data: object) -> bytes:
-    """Return an event's data as JSON with sorted keys; raise InvalidInput naming the place that no JSON text can hold."""
+    """
+    Return an event's data as JSON with sorted keys.
+
+    Raise InvalidInput naming the place that no JSON text can hold.
+    """
     if not isinstance(data, Mapping):
         raise InvalidInput("invalid_data", f"An event's data is an object (a mapping), not {_shown(data)}.", "data")
     _check_json(data, "data", DATA_DEPTH_MAX)
@@ -247,7 +254,7 @@ def _fingerprint(event_type: str, body: bytes) -> bytes:
     return blake2b(event_type.encode() + b"\0" + body, digest_size=16).digest()
 
 
-def _whole(value: Any) -> Any:  # noqa: ANN401  JSON comes in as it is
+def _whole(value: Any) -> Any:
     if type(value) is float and value.is_integer():
         return int(value)
     if type(value) is dict:

@@ -206,7 +206,7 @@ def _unfit(rule: Rule, effect: Effect, draft: Draft, value: object) -> Skip:
     return Skip(rule.id, "not_available", draft.user_id, detail=detail, metric=effect.metric)
 
 
-def _no_value(path: Any, wanted: str) -> str:  # noqa: ANN401  a Path, or None where the rule has none
+def _no_value(path: Any, wanted: str) -> str:
     return f"{path.text} holds no {wanted}"
 
 

@@ -1,8 +1,9 @@
 """
 Everything `decide` must know about one user, as one compact document: arrays, what changes often first.
 
-A struct's array form takes new fields at its end without touching stored documents. The document holds the newest part of
-what could grow for ever (windows of limits, runs of streaks, windows of quests); `history.py` says how the rest comes back.
+A struct's array form takes new fields at its end without touching stored documents. The document holds the newest part
+of what could grow for ever (windows of limits, runs of streaks, windows of quests); `history.py` says how the rest
+comes back.
 """
 
 from __future__ import annotations
@@ -41,9 +42,10 @@ class Run(msgspec.Struct, array_like=True):
 
 class Streak(msgspec.Struct, array_like=True):
     """
-    A streak's runs, oldest first; the last one is the streak. `seen_at`, `zone`, `day_starts_at` belong to its last day.
+    A streak's runs, oldest first; the last one is the streak.
 
-    `has_older` says that there are runs before these, which only the journal knows.
+    `seen_at`, `zone` and `day_starts_at` belong to its last day. `has_older` says that there are runs before these,
+    which only the journal knows.
     """
 
     runs: list[Run]
@@ -102,10 +104,10 @@ class UserState(msgspec.Struct, array_like=True):
     """
     One user. `version` counts the journal's rows for this user, `latest_at` is the latest own time among them.
 
-    `metrics` holds built-in ones too; a metric that never changed is not there. `quests` holds each quest's newest window,
-    `unlocks` how often each achievement was unlocked, and by quest: `completions` how often it was completed, `unclaimed`
-    the runs whose reward waits, `completed_at` the newest own times of completions where a cooldown asks for them.
-    `refused` holds why there was no place in a limited achievement, which its user is told once.
+    `metrics` holds built-in ones too; a metric that never changed is not there. `quests` holds each quest's newest
+    window, `unlocks` how often each achievement was unlocked, and by quest: `completions` how often it was completed,
+    `unclaimed` the runs whose reward waits, `completed_at` the newest own times of completions where a cooldown asks
+    for them. `refused` holds why there was no place in a limited achievement, which its user is told once.
     """
 
     version: int = 0

@@ -1,9 +1,9 @@
 """
 Which run of days (or weeks) does an event belong to now, and what is owed for it? (SEMANTICS 6)
 
-A streak is a function of the set of qualifying days and of the days that freezes covered. A new day joins what it touches;
-a gap that it shows beside the latest run is covered by freezes if there are enough; the bonus is what all runs are owed now
-less what they were owed before, so the order of arrival does not matter and nothing is paid twice.
+A streak is a function of the set of qualifying days and of the days that freezes covered. A new day joins what it
+touches; a gap that it shows beside the latest run is covered by freezes if there are enough; the bonus is what all
+runs are owed now less what they were owed before, so the order of arrival does not matter and nothing is paid twice.
 """
 
 from __future__ import annotations

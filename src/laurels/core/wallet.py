@@ -1,4 +1,8 @@
-"""What does a command do to XP and currency? (SEMANTICS 10) Everything is checked first, so a refused command changes nothing."""
+"""
+What does a command do to XP and currency? (SEMANTICS 10)
+
+Everything is checked first, so a refused command changes nothing.
+"""
 
 from __future__ import annotations
 

@@ -1,13 +1,14 @@
 """
 What readers ask of one leaderboard in one of its periods: the top, somebody's rank, who is around them.
 
-Ranks are counted over the users who are listed: whoever had a change in the period and has not opted out. Equal scores stand
-in the order of user ids (on `first` boards: of who got there first), so pages never overlap.
+Ranks are counted over the users who are listed: whoever had a change in the period and has not opted out. Equal scores
+stand in the order of user ids (on `first` boards: of who got there first), so pages never overlap.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
+from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
 import msgspec
@@ -93,7 +94,11 @@ class Board:
         group: str,
         now: Instant,
     ) -> Board:
-        """Return the board in a kind of period, at a key or an instant. Raises InvalidInput for one it does not have."""
+        """
+        Return the board in a kind of period, at a key or an instant.
+
+        Raises InvalidInput for one it does not have.
+        """
         kind = next((known for known in board.periods if known == (period or "alltime")), None)
         if kind is None:
             asked = f"a {period!r:.40} board" if period else "an all-time board; name a period"
@@ -171,10 +176,10 @@ class Board:
             for row, rank in zip(rows, ranks, strict=True)
         ]
 
-    def _ranks(self, connection: Connection, rows: Sequence[Row[tuple[str, int, int]]], offset: int) -> list[int]:
+    def _ranks(self, connection: Connection, rows: Sequence[Row[str, int, int]], offset: int) -> list[int]:
         """Return the ranks of rows that follow each other, counting only for the first."""
         ranks = [self._rank(connection, self._label, rows[0]) if offset else 1]
-        for place, (before, row) in enumerate(zip(rows, rows[1:], strict=False), start=offset + 2):
+        for place, (before, row) in enumerate(pairwise(rows), start=offset + 2):
             if self._board.ties == "first":
                 ranks.append(place)
             elif row.score == before.score:
@@ -183,7 +188,7 @@ class Board:
                 ranks.append(ranks[-1] + 1 if self._board.ties == "dense" else place)
         return ranks
 
-    def _rank(self, connection: Connection, label: int, row: Row[tuple[str, int, int]]) -> int:
+    def _rank(self, connection: Connection, label: int, row: Row[str, int, int]) -> int:
         match self._board.ties:
             case "standard":
                 return 1 + self._count(connection, label, standings.c.score > row.score)
@@ -199,7 +204,7 @@ class Board:
         before = self._standing(connection, self._label - 1, user_id)
         return None if before is None else self._rank(connection, self._label - 1, before) - rank
 
-    def _standing(self, connection: Connection, label: int, user_id: str) -> Row[tuple[str, int, int]] | None:
+    def _standing(self, connection: Connection, label: int, user_id: str) -> Row[str, int, int] | None:
         query = select(standings.c.user_id, standings.c.score, standings.c.reached_at)
         return connection.execute(query.where(self._listed(label), standings.c.user_id == user_id)).one_or_none()
 
@@ -210,7 +215,7 @@ class Board:
         query = select(func.count()).select_from(standings).where(self._listed(label), *conditions)
         return connection.scalar(query) or 0
 
-    def _stands_before(self, row: Row[tuple[str, int, int]]) -> ColumnElement[bool]:
+    def _stands_before(self, row: Row[str, int, int]) -> ColumnElement[bool]:
         """Return the condition on those who stand before a row, equal scores included."""
         c = standings.c
         return or_(

@@ -1,8 +1,8 @@
 """
 The standings as a projection of the journal: every score on every board, brought forward from where it stands.
 
-A board's cursor is kept beside its standings and moves in the same transaction, so every journal row counts exactly once. A
-board whose definition changed, or which is new, starts from nothing and is filled from the journal.
+A board's cursor is kept beside its standings and moves in the same transaction, so every journal row counts exactly
+once. A board whose definition changed, or which is new, starts from nothing and is filled from the journal.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ def forget(connection: Connection) -> None:
 
 def advance(connection: Connection, catalog: Catalog, rows_max: int) -> int:
     """
-    Bring the boards that are furthest behind forward, in the caller's transaction; return how many journal rows were read.
+    Bring the boards that are furthest behind forward, in the caller's transaction.
 
-    It reads at most `rows_max` rows, and none past where the next board stands.
+    Returns how many journal rows were read: at most `rows_max`, and none past where the next board stands.
     """
     at = _positions(connection, catalog)
     for code, seq in at.items():
@@ -87,10 +87,8 @@ def advance(connection: Connection, catalog: Catalog, rows_max: int) -> int:
                     _score(scores[board.code], board, catalog, Part(user_id, time, day, member_of, delta, value))
     for board in boards:
         _upsert(connection, board, catalog, scores[board.code])
-    if len(rows) < rows_max and following is not None:
-        end = following
-    else:
-        end = rows[-1].seq if rows else start
+    read_all = len(rows) < rows_max and following is not None
+    end: int = following if read_all else rows[-1].seq if rows else start  # type: ignore[assignment]
     _keep(connection, boards, catalog, end)
     return len(rows)
 
@@ -108,7 +106,11 @@ class Part:
 
 
 def _score(scores: Scores, board: Leaderboard, catalog: Catalog, part: Part) -> None:
-    """Add a part to every period and group it counts in. A sum that does not move is no change; a value always counts."""
+    """
+    Add a part to every period and group it counts in.
+
+    A sum that does not move is no change; a value always counts.
+    """
     keeps_best = catalog.metric_kind(board.metric) == "max"
     if not keeps_best and part.delta == 0:
         return
@@ -134,10 +136,10 @@ def _period_key(kind: periods.PeriodKind, day: int) -> str:
 
 
 def _upsert(connection: Connection, board: Leaderboard, catalog: Catalog, scores: Scores) -> None:
-    """Bring standings forward: sums grow and are reached last of all, the best value stands since it was first reached."""
+    """Bring standings forward: a sum is reached with its last change, the best value when it was first submitted."""
     if not scores:
         return
-    insert = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}[connection.dialect.name](standings)
+    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(standings)
     new, old = insert.excluded, standings.c
     first_base = case((new.period == "all", 1), else_=0) if board.metric == "level" else 0  # Level 1 is a gift.
     if catalog.metric_kind(board.metric) == "max":

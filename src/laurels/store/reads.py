@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import BigInteger, Integer, Text, column, func, select, table
 
+from laurels.core.changes import Change, QuestLeft
 from laurels.core.notifications import Notification
 from laurels.core.periods import to_datetime
 from laurels.core.state import QuestRun, UserState
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from laurels.core.periods import Instant
 
+_decode_changes = msgspec.json.Decoder(list[Change]).decode
 _decode_state = msgspec.json.Decoder(UserState).decode
 
 entries = table(
@@ -75,17 +77,20 @@ class StoredUnlock(msgspec.Struct, frozen=True):
 
 
 class StoredRun(msgspec.Struct, frozen=True):
-    """A quest run that was completed, claimed, or dropped from the user's document."""
+    """A quest run that was completed."""
 
     quest: str
     period: str
-    completed_at: Instant | None
+    completed_at: Instant
     claimed_at: Instant | None
-    run: QuestRun | None
 
 
 class StoredRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """A recorded request: when it happened, when and under which catalog it was decided; `data` of a command is all of it."""
+    """
+    A recorded request: when it happened, when and under which catalog it was decided.
+
+    `data` of a command is all of it.
+    """
 
     type: str
     time: datetime
@@ -131,7 +136,7 @@ def stored_profiles(connection: Connection, user_ids: Collection[str]) -> Mappin
 def display_names(connection: Connection, user_ids: Collection[str]) -> Mapping[str, str | None]:
     """Return the names of those users that have set one."""
     query = select(profiles.c.user_id, profiles.c.display_name).where(profiles.c.user_id.in_(user_ids))
-    return {user_id: name for user_id, name in connection.execute(query)}
+    return {row.user_id: row.display_name for row in connection.execute(query)}
 
 
 def user_ids(connection: Connection, *, after: str = "", containing: str = "", limit: int) -> Sequence[str]:
@@ -177,19 +182,22 @@ def all_unlocks(connection: Connection) -> Sequence[Row[Any]]:
 
 
 def quest_runs_of(connection: Connection, user_id: str) -> list[StoredRun]:
-    """Return a user's stored quest runs, by quest and period."""
-    columns = (
-        quest_runs.c.quest,
-        quest_runs.c.period,
-        quest_runs.c.completed_at,
-        quest_runs.c.claimed_at,
-        quest_runs.c.run,
-    )
+    """Return a user's completed quest runs, by quest and period."""
+    columns = (quest_runs.c.quest, quest_runs.c.period, quest_runs.c.completed_at, quest_runs.c.claimed_at)
     query = select(*columns).where(quest_runs.c.user_id == user_id).order_by(quest_runs.c.quest, quest_runs.c.period)
-    return [
-        StoredRun(*row[:4], None if row.run is None else msgspec.json.decode(row.run, type=QuestRun))
-        for row in connection.execute(query)
-    ]
+    return [StoredRun(*row) for row in connection.execute(query)]
+
+
+def quest_runs_left(connection: Connection, user_id: str) -> dict[tuple[str, int], QuestRun]:
+    """Return, by quest and window, the runs that a user never completed in windows before the newest."""
+    left = journal.c.changes.like('%["q",%')
+    query = select(journal.c.changes).where(journal.c.user_id == user_id, left).order_by(journal.c.version)
+    return {
+        (change.quest, change.run.label): change.run
+        for changes in connection.scalars(query)
+        for change in _decode_changes(changes)
+        if isinstance(change, QuestLeft)
+    }
 
 
 def notifications_of(
@@ -246,7 +254,8 @@ def current_revision(connection: Connection) -> Revision | None:
 def revision_of(connection: Connection, source: str) -> int | None:
     """Return the newest revision that has this very content, or None if it was never one."""
     query = select(func.max(catalog_revisions.c.revision)).where(catalog_revisions.c.source == source)
-    return connection.scalar(query)
+    revision: int | None = connection.scalar(query)
+    return revision
 
 
 def journal_end(connection: Connection) -> int:

@@ -25,8 +25,8 @@ def prepare(engine: Engine) -> None:
     """
     Bring the schema up to date, creating it in an empty database.
 
-    Raises Unavailable `database_newer` for a schema that this program does not know, `database_foreign` for a database that
-    holds other tables and none of ours.
+    Raises Unavailable `database_newer` for a schema that this program does not know, `database_foreign` for a database
+    that holds other tables and none of ours.
     """
     with engine.connect() as connection:
         found = _version(connection)
@@ -41,7 +41,7 @@ def prepare(engine: Engine) -> None:
 def _version(connection: Connection) -> str | None:
     names = inspect(connection).get_table_names()
     if "alembic_version" in names and "journal" in names:
-        return connection.scalar(text("SELECT version_num FROM alembic_version"))
+        return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
     if names:
         raise Unavailable(
             "database_foreign",

@@ -1,8 +1,9 @@
 """
 The store on SQLite: one file, one writer at a time, any number of processes.
 
-WAL with `synchronous=FULL`: what was answered is on disk. A write takes the lock at once (`BEGIN IMMEDIATE`), loads what it
-touches in a statement per table, and writes in a statement per table; JSON carries the keys of a batch into SQL.
+WAL with `synchronous=FULL`: what was answered is on disk. A write takes the lock at once (`BEGIN IMMEDIATE`), loads
+what it touches in a statement per table, and writes in a statement per table; JSON carries the keys of a batch into
+SQL.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from laurels.core.changes import Change, CurrencyCredited, Outcome, Skip, addres
 from laurels.core.decide import Context, Recorded
 from laurels.core.errors import Unavailable
 from laurels.core.periods import from_datetime
-from laurels.core.quests import run_key, stored_run
-from laurels.core.state import QuestRun, UserState
+from laurels.core.quests import stored_run
+from laurels.core.state import UserState
 from laurels.store import schema
 
 if TYPE_CHECKING:
@@ -41,18 +42,19 @@ if TYPE_CHECKING:
 BUSY_TIMEOUT_S = 30.0
 #: SQLite's own wait grows to 100 ms a step and starves a lone writer beside a busy one; a short even step does not.
 BUSY_STEP_S = 0.001
+#: Pages in the log before they are copied into the file: pages that batches change again and again are copied once.
+WAL_PAGES_MAX = 8_192
 BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 _INSERT_JOURNAL = """
-INSERT INTO journal (user_id, version, actor_id, request_id, type, time, recorded_at, revision, fingerprint, day, groups,
-                     data, touched, changes, skipped) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT INTO journal (user_id, version, actor_id, request_id, type, time, recorded_at, revision, fingerprint, day,
+groups,                      data, touched, changes, skipped) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
 _encode = msgspec.json.Encoder().encode
 _decode_state = msgspec.json.Decoder(UserState).decode
 _decode_changes = msgspec.json.Decoder(list[Change]).decode
 _decode_skips = msgspec.json.Decoder(tuple[Skip, ...]).decode
 _decode_touched = msgspec.json.Decoder(list[tuple[str, int]]).decode
-_decode_run = msgspec.json.Decoder(QuestRun).decode
 
 
 class SqliteStore:
@@ -107,6 +109,7 @@ class SqliteStore:
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cache_size = -65536")
+        connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
         connection.execute("PRAGMA temp_store = MEMORY")
 
     def _begin(self, connection: Connection) -> None:
@@ -142,7 +145,7 @@ class SqliteTransaction:
 
     def revision(self) -> int:
         """Return the number of the current catalog revision, 0 for none."""
-        return self._rows("SELECT coalesce(max(revision), 0) FROM catalog_revisions")[0][0]
+        return int(self._rows("SELECT coalesce(max(revision), 0) FROM catalog_revisions")[0][0])
 
     def load(self, touched: Touches, keys: Collection[RequestKey], catalog: Catalog) -> Context:
         """Load everything that deciding these requests needs to know, in a statement per table."""
@@ -166,21 +169,21 @@ class SqliteTransaction:
         return context
 
     def remember(self, context: Context, user_ids: Iterable[str], catalog: Catalog) -> None:
-        """Give the context the memories of users with late requests, and their documents back what they had forgotten."""
+        """Give the context the memories of users with late requests, and their documents what they had forgotten."""
         for user_id in user_ids:
             state = context.states.get(user_id)
             if state is None:
                 context.memories[user_id] = history.Memory()
                 continue
             rows = self._rows("SELECT time, changes FROM journal WHERE user_id = ? ORDER BY version", user_id)
-            runs = self._rows("SELECT quest, period, completed_at, run FROM quest_runs WHERE user_id = ?", user_id)
+            runs = self._rows("SELECT quest, period, completed_at FROM quest_runs WHERE user_id = ?", user_id)
             context.memories[user_id] = history.remember(
                 state,
                 ((at, _decode_changes(changes)) for at, changes in rows),
                 (
-                    (quest, _decode_run(run) if run else stored_run(catalog.quests[quest], period, completed_at))
-                    for quest, period, completed_at, run in runs
-                    if run or quest in catalog.quests
+                    (quest, stored_run(catalog.quests[quest], period, completed_at))
+                    for quest, period, completed_at in runs
+                    if quest in catalog.quests
                 ),
             )
 
@@ -191,7 +194,7 @@ class SqliteTransaction:
         found = context.recorded.get((user_id, request_id))
         return None if found is None else found.outcome
 
-    def save(self, decisions: Sequence[Decision], catalog: Catalog) -> None:
+    def save(self, decisions: Sequence[Decision]) -> None:
         """Write what was decided: journal, documents, and the rows of what is rare."""
         changed: dict[str, UserState] = {}
         for decision in decisions:
@@ -208,7 +211,6 @@ class SqliteTransaction:
         )
         self._many(_INSERT_JOURNAL, [_journal_values(row) for decision in decisions for row in decision.rows])
         self._save_rare(decisions)
-        self._save_windows(decisions, catalog)
 
     # --- Loading ------------------------------------------------------------------------------------------------------
 
@@ -307,13 +309,21 @@ class SqliteTransaction:
             ],
         )
         self._many(
-            "INSERT INTO quest_runs (user_id, quest, period, completed_at, claimed_at) VALUES (?, ?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET completed_at = coalesce(completed_at, excluded.completed_at),"
-            " claimed_at = coalesce(claimed_at, excluded.claimed_at)",
+            "INSERT INTO quest_runs VALUES (?, ?, ?, ?, ?)",
             [
                 (draft.user_id, record.quest, record.period, record.completed_at, record.claimed_at)
                 for draft, _ in drafts
                 for record in draft.quest_records
+                if record.completed_at is not None
+            ],
+        )
+        self._many(
+            "UPDATE quest_runs SET claimed_at = ? WHERE user_id = ? AND quest = ? AND period = ?",
+            [
+                (record.claimed_at, draft.user_id, record.quest, record.period)
+                for draft, _ in drafts
+                for record in draft.quest_records
+                if record.completed_at is None
             ],
         )
         opened = [(draft.user_id, draft.opened_hold) for draft, _ in drafts if draft.opened_hold is not None]
@@ -328,20 +338,6 @@ class SqliteTransaction:
         self._many(
             "INSERT INTO achiever_counts VALUES (?, 1) ON CONFLICT DO UPDATE SET taken = taken + 1",
             [(code,) for draft, _ in drafts for code in draft.places_taken],
-        )
-
-    def _save_windows(self, decisions: Sequence[Decision], catalog: Catalog) -> None:
-        """Keep the quest windows that users' documents no longer hold, for events that come late."""
-        runs = {
-            (draft.user_id, code, run_key(catalog.quests[code], run.label, run.number)): run
-            for decision in decisions
-            for draft in decision.drafts
-            for code, run in draft.evicted_runs
-        }
-        self._many(
-            "INSERT INTO quest_runs (user_id, quest, period, run) VALUES (?, ?, ?, ?)"
-            " ON CONFLICT DO UPDATE SET run = excluded.run",
-            [(*key, _encode(run).decode()) for key, run in runs.items()],
         )
 
     # --- Statements ---------------------------------------------------------------------------------------------------

@@ -1,10 +1,10 @@
 """
 The tables, shared by SQLite and PostgreSQL.
 
-An ordinary event writes two rows: the user's state, and the journal's row. What is rare has rows of its own, written in the
-same transaction; `entries` and `balances` are views of the journal; `standings` is a projection of it. Every table of users
-has `user_id` first in its key. Times are instants (µs), days labels counted from 1970-01-01, documents JSON text.
-Ids and codes are compared by bytes: SQLite does so anyway, PostgreSQL is told to.
+An ordinary event writes two rows: the user's state, and the journal's row. What is rare has rows of its own, written
+in the same transaction; `entries` and `balances` are views of the journal; `standings` is a projection of it. Every
+table of users has `user_id` first in its key. Times are instants (µs), days labels counted from 1970-01-01, documents
+JSON text. Ids and codes are compared by bytes: SQLite does so anyway, PostgreSQL is told to.
 """
 
 from __future__ import annotations
@@ -111,9 +111,8 @@ quest_runs = Table(
     Column("user_id", Code),
     Column("quest", Code),
     Column("period", Code, comment="the window's key, with #2 and so on for further runs"),
-    Column("completed_at", BigInteger),
-    Column("claimed_at", BigInteger),
-    Column("run", Text, comment="what the user's document no longer keeps of an older window"),
+    Column("completed_at", BigInteger, nullable=False),
+    Column("claimed_at", BigInteger, comment="null while the reward waits for its user"),
     PrimaryKeyConstraint("user_id", "quest", "period"),
     sqlite_with_rowid=False,
 )

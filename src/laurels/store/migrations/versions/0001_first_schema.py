@@ -9,13 +9,14 @@ down_revision = None
 CODE = sa.String().with_variant(sa.String(collation="C"), "postgresql")
 NUMBER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-# The ledger: a line for every amount of XP or currency; `line` orders those of one request. See changes.py for the arrays.
+# The ledger: a line for every amount of XP or currency; `line` orders those of one request. See changes.py for the
+# arrays.
 ENTRIES_SQLITE = """
 CREATE VIEW entries AS
 SELECT user_id, version, line,
        CASE tag WHEN 'x' THEN 'xp' ELSE change ->> 1 END AS unit,
-       CASE WHEN tag = 'x' THEN change ->> 1 WHEN tag IN ('d', 'h') THEN -(change ->> 2) ELSE change ->> 2 END AS amount,
-       CASE tag WHEN 'x' THEN change ->> 2 ELSE change ->> 3 END AS balance,
+       CASE WHEN tag = 'x' THEN change ->> 1 WHEN tag IN ('d', 'h') THEN -(change ->> 2) ELSE change ->> 2 END AS
+       amount, CASE tag WHEN 'x' THEN change ->> 2 ELSE change ->> 3 END AS balance,
        CASE tag WHEN 'x' THEN change ->> 4 WHEN 'h' THEN 'hold' WHEN 'r' THEN 'release' ELSE change ->> 5 END AS kind,
        CASE WHEN tag = 'x' THEN change ->> 3 WHEN tag IN ('c', 'd') THEN change ->> 4 ELSE '' END AS rule,
        actor_id, request_id, source, reason, time, day, seq
@@ -143,11 +144,8 @@ def _create_quest_runs() -> None:
         sa.Column("user_id", CODE, nullable=False),
         sa.Column("quest", CODE, nullable=False),
         sa.Column("period", CODE, nullable=False, comment="the window's key, with #2 and so on for further runs"),
-        sa.Column("completed_at", sa.BigInteger(), nullable=True),
-        sa.Column("claimed_at", sa.BigInteger(), nullable=True),
-        sa.Column(
-            "run", sa.Text(), nullable=True, comment="what the user's document no longer keeps of an older window"
-        ),
+        sa.Column("completed_at", sa.BigInteger(), nullable=False),
+        sa.Column("claimed_at", sa.BigInteger(), nullable=True, comment="null while the reward waits for its user"),
         sa.PrimaryKeyConstraint("user_id", "quest", "period", name=op.f("pk_quest_runs")),
         sqlite_with_rowid=False,
     )
