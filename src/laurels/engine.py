@@ -191,7 +191,7 @@ class Engine:
                 requests.append(receive(one, now, future_max=self._future_max))
             except InvalidInput as error:
                 if len(asked) > 1:
-                    error.path = f"[{place}].{error.path}"
+                    error.path = f"[{place}].{error.path}".rstrip(".")
                 raise
         return Unit(requests)
 

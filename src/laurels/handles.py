@@ -15,7 +15,7 @@ from laurels.core.draft import Draft
 from laurels.core.errors import InvalidInput, Unknown
 from laurels.core.nearest import unknown
 from laurels.core.profile import profile_of
-from laurels.core.requests import check_id
+from laurels.core.requests import check_id, read_instant, shown
 from laurels.core.state import QuestRun, UserState
 from laurels.store import reads
 from laurels.store.tables import notifications, profiles, users
@@ -301,7 +301,7 @@ class WalletHandle:
                 id=request_id,
                 currency=currency,
                 amount=amount,
-                expires_at=None if expires_at is None else _instant(expires_at),
+                expires_at=None if expires_at is None else read_instant(expires_at, "expires_at"),
                 reason=reason,
             )
         )
@@ -355,7 +355,7 @@ def _check_settings(
         hint = unknown("time zone", str(timezone)[:60], available_timezones())
         raise InvalidInput("unknown_timezone", f"{hint}. Use an IANA name such as Europe/Berlin.", "timezone")
     if day_starts_at is not _UNCHANGED and (type(day_starts_at) is not int or not 0 <= day_starts_at <= LAST_HOUR):
-        raise InvalidInput("invalid_hour", f"{day_starts_at!r} is no hour from 0 to 23.", "day_starts_at")
+        raise InvalidInput("invalid_hour", f"{shown(day_starts_at)} is no hour from 0 to 23.", "day_starts_at")
     if groups is not _UNCHANGED:
         if not isinstance(groups, Mapping):
             raise InvalidInput("invalid_groups", "Groups are a mapping of names to values.", "groups")
@@ -369,13 +369,6 @@ def _check_settings(
 
 def _given(value: T | msgspec.UnsetType, otherwise: T) -> T:
     return otherwise if isinstance(value, msgspec.UnsetType) else value
-
-
-def _instant(time: datetime) -> Instant:
-    try:
-        return periods.from_datetime(time)
-    except periods.NaiveTime as error:
-        raise InvalidInput("naive_time", str(error), "expires_at") from None
 
 
 def _achievement_view(achievement: Achievement, state: UserState, unlocked_at: Instant | None) -> AchievementView:

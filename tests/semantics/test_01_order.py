@@ -382,6 +382,26 @@ def test_the_first_check_that_fails_is_the_one_skip(open_engine: OpenEngine, dat
     assert told(outcome) == []
 
 
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        pytest.param({"fit": False, "author": "ada"}, "bob", id="a-condition-is-the-actors"),
+        pytest.param({"fit": True}, "bob", id="nobody-to-pay"),
+        pytest.param({"fit": True, "author": "ada"}, "ada", id="no-value-to-count-once"),
+        pytest.param({"fit": True, "author": "bob", "post": "p1"}, "bob", id="self"),
+        pytest.param({"fit": True, "author": "ada", "post": "p1"}, "ada", id="already-counted"),
+        pytest.param({"fit": True, "author": "ada", "post": "p9"}, "ada", id="limited"),
+    ],
+)
+def test_a_skip_names_who_would_have_been_paid(open_engine: OpenEngine, data, expected):
+    engine = open_engine(BASE + CHECKED)
+    engine.record(_react(1, "2026-03-01T10:00Z", fit=True, author="ada", post="p1"))
+
+    outcome = engine.record(_react(2, "2026-03-01T10:30Z", **data))
+
+    assert [skip.user_id for skip in outcome.skipped] == [expected]
+
+
 def test_the_limit_is_the_last_check(open_engine: OpenEngine):
     engine = open_engine(BASE + CHECKED)
     engine.record(_react(1, "2026-03-01T08:00Z", fit=True, author="ada", post="p1"))

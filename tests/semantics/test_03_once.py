@@ -183,6 +183,14 @@ def test_a_whole_number_names_the_user_of_that_text(open_engine: OpenEngine):
     assert told(like(engine, "42", "p3", author=42)) == []
 
 
+def test_a_user_is_made_by_being_named_also_by_a_rule_that_has_nothing_to_pay(open_engine: OpenEngine):
+    rule = '[[rules]]\nid = "read"\non = "like"\nto = "data.author"\nmetrics = { words = "data.words" }\n'
+    engine = open_engine(BASE + "[metrics.words]\n" + rule)
+
+    assert told(like(engine, "bob", "p1")) == []
+    assert list(engine.users()) == ["ada", "bob"]
+
+
 def test_users_are_case_sensitive_and_made_by_being_named(open_engine: OpenEngine):
     engine = open_engine(BASE + LIKES)
 

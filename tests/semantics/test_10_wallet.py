@@ -1,6 +1,6 @@
 """SEMANTICS 10: currency, which is money: holds, refunds, transfers, and what is refused."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 
@@ -466,6 +466,18 @@ def test_a_hold_must_expire_in_the_future(engine: laurels.Engine, seconds):
         engine.wallet("ada").hold("sparkle", 1, request_id="h1", expires_at=NOW + timedelta(seconds=seconds))
 
 
+@pytest.mark.parametrize(
+    "expires_at",
+    ["tomorrow", 1_900_000_000, NOW.date(), datetime.max.replace(tzinfo=timezone(timedelta(hours=-3)))],
+)
+def test_the_expiry_of_a_hold_is_a_time(engine: laurels.Engine, expires_at):
+    engine.wallet("ada").credit("sparkle", 100, request_id="c1")
+
+    assert code_of(engine.wallet("ada").hold, "sparkle", 1, request_id="h1", expires_at=expires_at) == "invalid_time"
+    command = laurels.Hold(user="ada", id="h1", currency="sparkle", amount=1, expires_at=str(expires_at))
+    assert code_of(engine.record, command) == "invalid_time"
+
+
 def test_the_expiry_of_a_hold_needs_a_zone(engine: laurels.Engine):
     engine.wallet("ada").credit("sparkle", 100, request_id="c1")
     naive = (NOW + timedelta(hours=1)).replace(tzinfo=None)
@@ -525,7 +537,14 @@ def test_10b_beyond_what_is_exact_is_refused_and_nothing_changes(engine: laurels
     assert [amount for _, amount, _ in entries(engine)] == [MOST]
 
 
-@pytest.mark.parametrize("amount", [MOST + 1, 10**30, 2**63, 2**64])
+@pytest.mark.parametrize(
+    "amount",
+    [
+        pytest.param(MOST + 1, id="one-too-many"),
+        pytest.param(2**64, id="64-bits"),
+        pytest.param(10**5_000, id="more-digits-than-python-writes"),
+    ],
+)
 def test_an_amount_beyond_what_is_exact_is_refused_at_the_door(engine: laurels.Engine, amount):
     assert code_of(engine.wallet("ada").credit, "sparkle", amount, request_id="c1") == "amount_out_of_range"
     assert code_of(engine.award_xp, "ada", amount, request_id="c1") == "amount_out_of_range"

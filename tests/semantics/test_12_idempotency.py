@@ -367,6 +367,18 @@ def test_ids_are_exact(engine: laurels.Engine):
     assert {engine.record(post(id=request_id)).status for request_id in ids} == {"applied"}
 
 
+@pytest.mark.parametrize("asked", [None, "e1", {"type": "post.created", "user": "ada", "id": "e1"}, iter([])])
+def test_what_is_no_request_is_refused(engine: laurels.Engine, asked):
+    assert code_of(engine.record, asked) == "invalid_request"
+    with pytest.raises(laurels.InvalidInput, match=r"^\[1\]: "):
+        engine.record([post(), asked])
+    assert list(engine.users()) == []
+
+
+def test_no_requests_have_no_outcomes(engine: laurels.Engine):
+    assert engine.record([]) == []
+
+
 @pytest.mark.parametrize("request_id", ["", " e1", "e1 ", "e\n1", "e\x001", "x" * 256, "\ud800", 7, None])
 def test_what_is_no_id_is_refused(engine: laurels.Engine, request_id):
     assert code_of(engine.record, post(id=request_id)) == "invalid_id"

@@ -173,7 +173,8 @@ def decide(context: Context, request: Request, catalog: Catalog, now: Instant) -
 
     touched = [actor]
     if len(drafts) > 1:
-        touched += sorted((d for d in drafts.values() if d is not actor and d.changes), key=lambda draft: draft.user_id)
+        others = [d for d in drafts.values() if d is not actor and (d.changes or d.user_id not in context.states)]
+        touched += sorted(others, key=lambda draft: draft.user_id)
     for draft in touched:
         if draft.dirty or draft.moves:
             _cascade(draft, catalog, context.places, skips)
@@ -305,7 +306,7 @@ def _decision(request: Request, drafts: list[Draft], skips: list[Skip], catalog:
                 catalog.revision,
                 request.fingerprint,
                 draft.day,
-                _groups(draft.state, catalog),
+                _encode(draft.state.groups) if draft.state.groups else None,
                 request.body if is_actor else None,
                 touched if is_actor else None,
                 _encode(draft.changes),
@@ -317,11 +318,3 @@ def _decision(request: Request, drafts: list[Draft], skips: list[Skip], catalog:
         user_id=request.actor, event_id=request.id, status="applied", changes=tuple(changes), skipped=tuple(skips)
     )
     return Decision(rows, drafts, notifications, outcome)
-
-
-def _groups(state: UserState, catalog: Catalog) -> bytes | None:
-    """Return the user's groups that some leaderboard is split by, as of now; None for none."""
-    if not catalog.board_groups:
-        return None
-    groups = {name: state.groups[name] for name in catalog.board_groups if name in state.groups}
-    return _encode(groups) if groups else None

@@ -69,6 +69,8 @@ def receive(asked: Event | AnyCommand, now: Instant, *, future_max: int = FUTURE
     """
     if isinstance(asked, Event):
         return _receive_event(asked, now, future_max)
+    if not isinstance(asked, commands.Command):
+        raise InvalidInput("invalid_request", f"{shown(asked)} is no request. Record an Event, a command, or a list.")
     check_id(asked.user, "user")
     check_id(asked.id, "id")
     _check_command(asked)
@@ -84,7 +86,7 @@ def _receive_event(event: Event, now: Instant, future_max: int) -> Request:
     if not isinstance(event_type, str) or not _EVENT_TYPE(event_type):
         raise InvalidInput(
             "invalid_event_type",
-            f"{_shown(event.type)} is no event type. Use 1 to 100 of a-z, 0-9, _ and dots, such as post.created.",
+            f"{shown(event.type)} is no event type. Use 1 to 100 of a-z, 0-9, _ and dots, such as post.created.",
             "type",
         )
     check_id(event.user, "user")
@@ -115,7 +117,7 @@ def check_id(value: object, path: str) -> None:
         return  # Unprintable but allowed, such as a zero-width joiner inside an emoji.
     raise InvalidInput(
         "invalid_id",
-        f"{_shown(value)} is no id. Use text of 1 to 255 characters without control characters, surrogates, or white "
+        f"{shown(value)} is no id. Use text of 1 to 255 characters without control characters, surrogates, or white "
         "space at either end.",
         path,
     )
@@ -132,12 +134,7 @@ def is_id(value: object) -> bool:
 
 def instant_of(time: datetime, now: Instant, future_max: int) -> Instant:
     """Return the instant of an event's own time; refuse naive times, the future, and what was before 1970."""
-    try:
-        at = periods.from_datetime(time)
-    except periods.NaiveTime as error:
-        raise InvalidInput("naive_time", str(error), "time") from None
-    except (ValueError, AttributeError, TypeError):
-        raise InvalidInput("invalid_time", f"{_shown(time)} is not an aware datetime.", "time") from None
+    at = read_instant(time, "time")
     if at > now + future_max:
         raise InvalidInput(
             "time_in_future",
@@ -150,22 +147,35 @@ def instant_of(time: datetime, now: Instant, future_max: int) -> Instant:
     return at
 
 
+def read_instant(time: datetime, path: str) -> Instant:
+    """Return a caller's time as an instant. Raises InvalidInput `naive_time`, or `invalid_time` for what is none."""
+    try:
+        return periods.from_datetime(time)
+    except periods.NaiveTime as error:
+        raise InvalidInput("naive_time", str(error), path) from None
+    except (ValueError, AttributeError, TypeError):
+        raise InvalidInput("invalid_time", f"{shown(time)} is not an aware datetime.", path) from None
+
+
 def check_amount(amount: object, path: str = "amount", *, signed: bool = False) -> None:
     """Raise InvalidInput unless the amount is a whole number of at least 1 (signed: of either sign, not 0)."""
     if isinstance(amount, bool) or not isinstance(amount, int) or (amount < 1 and not signed) or amount == 0:
         wanted = "a whole number other than 0" if signed else "a whole number of at least 1"
-        raise InvalidInput("invalid_amount", f"{_shown(amount)} is not an amount: give {wanted}.", path)
+        raise InvalidInput("invalid_amount", f"{shown(amount)} is not an amount: give {wanted}.", path)
     if abs(amount) > AMOUNT_MAX:
         raise InvalidInput(
-            "amount_out_of_range", f"{amount} is beyond ±(2^53 - 1), where whole numbers are exact.", path
+            "amount_out_of_range", f"{shown(amount)} is beyond ±(2^53 - 1), where whole numbers are exact.", path
         )
 
 
 def _check_command(command: AnyCommand) -> None:
     """Check what is particular to each command; codes of currencies and quests wait for the catalog."""
     match command:
-        case commands.AwardXp() | commands.Credit() | commands.Spend() | commands.Hold():
+        case commands.AwardXp() | commands.Credit() | commands.Spend():
             check_amount(command.amount)
+        case commands.Hold():
+            check_amount(command.amount)
+            _check_expiry(command.expires_at)
         case commands.Adjust():
             check_amount(command.amount, signed=True)
         case commands.Transfer():
@@ -185,11 +195,20 @@ def _check_command(command: AnyCommand) -> None:
             _check_text(value, name, characters_max=4_000 if name == "reason" else ID_CHARACTERS_MAX)
 
 
+def _check_expiry(expires_at: object) -> None:
+    if expires_at is not None and type(expires_at) is not int:
+        raise InvalidInput(
+            "invalid_time",
+            f"{shown(expires_at)} is no instant. Give microseconds since 1970; wallet(…).hold(…) takes a datetime.",
+            "expires_at",
+        )
+
+
 def _check_text(value: object, path: str, characters_max: int = ID_CHARACTERS_MAX) -> None:
     if not isinstance(value, str) or not value or len(value) > characters_max or _CONTROL(value):
         raise InvalidInput(
             "invalid_text",
-            f"{_shown(value)} cannot stand here. Use text of 1 to {characters_max} characters without control "
+            f"{shown(value)} cannot stand here. Use text of 1 to {characters_max} characters without control "
             "characters.",
             path,
         )
@@ -202,7 +221,7 @@ def _data_json(data: object) -> bytes:
     Raise InvalidInput naming the place that no JSON text can hold.
     """
     if not isinstance(data, Mapping):
-        raise InvalidInput("invalid_data", f"An event's data is an object (a mapping), not {_shown(data)}.", "data")
+        raise InvalidInput("invalid_data", f"An event's data is an object (a mapping), not {shown(data)}.", "data")
     _check_json(data, "data", DATA_DEPTH_MAX)
     body = _canonical_json(data if type(data) is dict else dict(data))
     if len(body) > DATA_BYTES_MAX:
@@ -231,7 +250,7 @@ def _check_json(value: Any, path: str, depth: int) -> None:
     elif isinstance(value, dict | Mapping):
         for key, inner in value.items():
             if not isinstance(key, str):
-                raise InvalidInput("invalid_data", f"The key {_shown(key)} is not text.", path)
+                raise InvalidInput("invalid_data", f"The key {shown(key)} is not text.", path)
             if not key.isprintable():
                 _check_characters(key, path)
             _check_json(inner, f"{path}.{key}", depth - 1)
@@ -239,7 +258,7 @@ def _check_json(value: Any, path: str, depth: int) -> None:
         for place, inner in enumerate(value):
             _check_json(inner, f"{path}[{place}]", depth - 1)
     else:
-        raise InvalidInput("invalid_data", f"{_shown(value)} is not a JSON value.", path)
+        raise InvalidInput("invalid_data", f"{shown(value)} is not a JSON value.", path)
 
 
 def _check_characters(text: str, path: str) -> None:
@@ -264,7 +283,10 @@ def _whole(value: Any) -> Any:
     return value
 
 
-def _shown(value: object) -> str:
+def shown(value: object) -> str:
     """Return a value as a message may show it: never ten megabytes of it."""
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no whole number of more than 4,300 digits.
+        return "that number"
     return text if len(text) <= 80 else f"{text[:60]}… ({len(text)} characters)"  # noqa: PLR2004
