@@ -10,7 +10,7 @@ from zoneinfo import available_timezones
 import msgspec
 from sqlalchemy import delete, update
 
-from laurels.core import achievements, commands, periods, quests, streaks
+from laurels.core import achievements, commands, history, periods, quests, streaks
 from laurels.core.draft import Draft
 from laurels.core.errors import InvalidInput, Unknown
 from laurels.core.nearest import unknown
@@ -179,15 +179,17 @@ class UserHandle:
         return QuestHandle(self._engine, self.user_id, code)
 
     def streak_days(self, code: str, *, count: int = 28) -> list[StreakDay]:
-        """Return the last days (or weeks) of a streak up to now, oldest first, as far as its newest eight runs tell."""
+        """Return the last days (or weeks) of a streak up to now, oldest first."""
         rule = self._engine.catalog.streaks.get(code)
         if rule is None:
             raise Unknown("unknown_streak", unknown("streak", code, self._engine.catalog.streaks))
+        kind: periods.PeriodKind = "daily" if rule.every == "day" else "weekly"
         with self._engine.read() as connection:
             state = self._state(connection)
-        kind: periods.PeriodKind = "daily" if rule.every == "day" else "weekly"
-        today = periods.period_label(kind, periods.local_day(self._engine.now(), state.zone, state.day_starts_at))
-        streak = state.streaks.get(code)
+            today = periods.period_label(kind, periods.local_day(self._engine.now(), state.zone, state.day_starts_at))
+            streak = state.streaks.get(code)
+            if streak is not None and streak.has_older and today - count < streak.runs[0].first:
+                history.remember(state, reads.changes_of(connection, self.user_id), ())
         days = []
         for label in range(today - count + 1, today + 1):
             status = "missed" if streak is None else streaks.status_of(streak, label)

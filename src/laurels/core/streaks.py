@@ -82,7 +82,7 @@ def shown_length(streak: Streak, every: Every, at: Instant, zone: str, day_start
 
 
 def status_of(streak: Streak, label: int) -> DayStatus:
-    """Return what became of a day (or week) of a streak, as far as the runs at hand tell."""
+    """Return what became of a day (or week) of a streak; the document must not have forgotten it."""
     for run in streak.runs:
         if run.first <= label <= run.last:
             if label in run.frozen:

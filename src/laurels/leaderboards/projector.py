@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 from sqlalchemy import case, delete, func, select
@@ -50,7 +50,7 @@ Scores = dict[tuple[str, str, str], Score]
 def rows_behind(connection: Connection, catalog: Catalog) -> int:
     """Return how many rows of the journal some board does not show yet."""
     end = connection.scalar(select(func.coalesce(func.max(journal.c.seq), 0))) or 0
-    at = _positions(connection, catalog)
+    at = positions(connection, catalog)
     return end - min((max(seq, 0) for seq in at.values()), default=end)
 
 
@@ -65,7 +65,7 @@ def advance(connection: Connection, catalog: Catalog, rows_max: int) -> int:
 
     Returns how many journal rows were read: at most `rows_max`, and none past where the next board stands.
     """
-    at = _positions(connection, catalog)
+    at = positions(connection, catalog)
     for code, seq in at.items():
         if seq == UNFILLED:
             connection.execute(delete(standings).where(standings.c.board == code))
@@ -84,7 +84,7 @@ def advance(connection: Connection, catalog: Catalog, rows_max: int) -> int:
         for metric, delta, value in contributions(_decode_changes(document)):
             for board in boards:
                 if board.metric == metric:
-                    _score(scores[board.code], board, catalog, Part(user_id, time, day, member_of, delta, value))
+                    add_score(scores[board.code], board, catalog, Part(user_id, time, day, member_of, delta, value))
     for board in boards:
         _upsert(connection, board, catalog, scores[board.code])
     read_all = len(rows) < rows_max and following is not None
@@ -105,7 +105,7 @@ class Part:
     value: int
 
 
-def _score(scores: Scores, board: Leaderboard, catalog: Catalog, part: Part) -> None:
+def add_score(scores: Scores, board: Leaderboard, catalog: Catalog, part: Part) -> None:
     """
     Add a part to every period and group it counts in.
 
@@ -154,22 +154,30 @@ def _upsert(connection: Connection, board: Leaderboard, catalog: Catalog, scores
             "score": old.score + new.score - first_base,
             "reached_at": _larger(new.reached_at, old.reached_at),
         }
-    by_time = board.ties == "first"
-    base = 1 if board.metric == "level" else 0
     connection.execute(
         insert.on_conflict_do_update(index_elements=[old.board, old.period, old.member_of, old.user_id], set_=values),
-        [
-            {
-                "board": board.code,
-                "period": period,
-                "member_of": group,
-                "user_id": user_id,
-                "score": score.amount + (base if period == "all" else 0),
-                "reached_at": score.reached_at if by_time else 0,
-            }
-            for (period, group, user_id), score in scores.items()
-        ],
+        [row._asdict() for row in standing_rows(board, scores)],
     )
+
+
+class StandingRow(NamedTuple):
+    """A row of the table of standings, in the order of its key."""
+
+    board: str
+    period: str
+    member_of: str
+    user_id: str
+    score: int
+    reached_at: Instant
+
+
+def standing_rows(board: Leaderboard, scores: Scores) -> Iterator[StandingRow]:
+    """Yield the standings of users who had none before."""
+    by_time = board.ties == "first"
+    base = 1 if board.metric == "level" else 0
+    for (period, group, user_id), score in scores.items():
+        amount = score.amount + (base if period == "all" else 0)
+        yield StandingRow(board.code, period, group, user_id, amount, score.reached_at if by_time else 0)
 
 
 def _larger(left: ColumnElement[int], right: ColumnElement[int]) -> ColumnElement[int]:
@@ -186,7 +194,7 @@ def _definition(board: Leaderboard, catalog: Catalog) -> str:
     return json.dumps([board.metric, kind, sorted(board.periods), board.ties == "first", board.group])
 
 
-def _positions(connection: Connection, catalog: Catalog) -> dict[str, int]:
+def positions(connection: Connection, catalog: Catalog) -> dict[str, int]:
     """Return how far each board of the catalog has come; UNFILLED for one that is new or was redefined."""
     stored = {
         row.projection: row for row in connection.execute(select(cursors).where(cursors.c.projection.like("board:%")))

@@ -15,9 +15,9 @@ from laurels.core.state import QuestRun, UserState
 from laurels.store.tables import catalog_revisions, journal, notifications, profiles, quest_runs, unlocks, users
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from sqlalchemy import Connection, Row, RowMapping
+    from sqlalchemy import Connection, RowMapping
 
     from laurels.core.periods import Instant
 
@@ -175,12 +175,6 @@ def unlocks_of(connection: Connection, user_id: str) -> list[StoredUnlock]:
     return [StoredUnlock(*row) for row in connection.execute(query.order_by(*order))]
 
 
-def all_unlocks(connection: Connection) -> Sequence[Row[Any]]:
-    """Return every unlock as rows of user, achievement, times and instant, by user and time."""
-    order = (unlocks.c.user_id, unlocks.c.unlocked_at, unlocks.c.version, unlocks.c.achievement, unlocks.c.times)
-    return connection.execution_options(yield_per=1000).execute(_unlock_columns().order_by(*order))  # type: ignore[return-value]
-
-
 def quest_runs_of(connection: Connection, user_id: str) -> list[StoredRun]:
     """Return a user's completed quest runs, by quest and period."""
     columns = (quest_runs.c.quest, quest_runs.c.period, quest_runs.c.completed_at, quest_runs.c.claimed_at)
@@ -223,6 +217,12 @@ def notifications_of(
         )
         for row in rows
     ]
+
+
+def changes_of(connection: Connection, user_id: str) -> Iterator[tuple[Instant, list[Change]]]:
+    """Yield the own times and changes of a user's whole journal, in order of version."""
+    query = select(journal.c.time, journal.c.changes).where(journal.c.user_id == user_id).order_by(journal.c.version)
+    return ((at, _decode_changes(changes)) for at, changes in connection.execute(query))
 
 
 def request_of(connection: Connection, user_id: str, request_id: str) -> StoredRequest | None:
