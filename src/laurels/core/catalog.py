@@ -372,11 +372,6 @@ class Catalog:
                 goals.setdefault(goal.metric, []).append((quest, place, self.metric_kind(goal.metric)))
         return {metric: tuple(found) for metric, found in goals.items()}
 
-    @cached_property
-    def board_groups(self) -> tuple[str, ...]:
-        """Return the names of the groups that some leaderboard is split by, sorted."""
-        return tuple(sorted({board.group for board in self.leaderboards.values() if board.group is not None}))
-
 
 class MatchesFor:
     """Event type -> Matches. Remembered for a bounded number of types, since undeclared ones come from outside."""

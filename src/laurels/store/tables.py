@@ -61,7 +61,7 @@ journal = Table(
     Column("revision", Integer, nullable=False, comment="the catalog revision it was decided under"),
     Column("fingerprint", LargeBinary, nullable=False),
     Column("day", Integer, nullable=False, comment="the user's local day, as of recording"),
-    Column("groups", Text, comment="the user's groups that boards are split by, as of recording"),
+    Column("groups", Text, comment="the user's groups, as of recording"),
     Column("data", Text, comment="actor's row only: the event's data, or the command"),
     Column("touched", Text, comment="actor's row only: [user, version] of every other row of the request"),
     Column("changes", Text, nullable=False, comment="what happened to this user; see changes.py"),

@@ -78,9 +78,7 @@ def _create_journal() -> None:
         sa.Column("revision", sa.Integer(), nullable=False, comment="the catalog revision it was decided under"),
         sa.Column("fingerprint", sa.LargeBinary(), nullable=False),
         sa.Column("day", sa.Integer(), nullable=False, comment="the user's local day, as of recording"),
-        sa.Column(
-            "groups", sa.Text(), nullable=True, comment="the user's groups that boards are split by, as of recording"
-        ),
+        sa.Column("groups", sa.Text(), nullable=True, comment="the user's groups, as of recording"),
         sa.Column("data", sa.Text(), nullable=True, comment="actor's row only: the event's data, or the command"),
         sa.Column(
             "touched",
