@@ -454,7 +454,11 @@ def test_a_capture_releases_other_holds_that_expired(held: laurels.Engine, clock
     wallet.hold("sparkle", 50, request_id="h2")
     clock.advance(minutes=10)
 
-    assert told(wallet.capture("h2", 20, request_id="k2"))[-1] == "sparkle -20 = 80"
+    assert told(wallet.capture("h2", 20, request_id="k2")) == [
+        "sparkle +30 = 50 released",
+        "sparkle +50 = 100 released",
+        "sparkle -20 = 80",
+    ]
     assert balance(held) == (80, 0, 100, 20)
 
 
@@ -577,6 +581,15 @@ def test_the_receiver_of_a_transfer_stays_in_range_too(engine: laurels.Engine):
 
     assert code_of(engine.wallet("ada").transfer, "bob", "sparkle", 6, request_id="t1") == "amount_out_of_range"
     assert told(engine.wallet("ada").transfer("bob", "sparkle", 5, request_id="t1"))[-1] == f"bob: sparkle +5 = {MOST}"
+
+
+def test_what_is_held_counts_so_that_a_hold_can_always_end(engine: laurels.Engine):
+    wallet = engine.wallet("ada")
+    wallet.credit("sparkle", MOST, request_id="c1")
+    wallet.hold("sparkle", MOST, request_id="h1")
+
+    assert code_of(wallet.adjust, "sparkle", 1, request_id="a1") == "amount_out_of_range"
+    assert told(wallet.release("h1", request_id="r1")) == [f"sparkle +{MOST} = {MOST} released"]
 
 
 def test_what_does_not_count_as_earned_is_not_held_against_what_was_earned(engine: laurels.Engine):
