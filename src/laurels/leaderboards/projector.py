@@ -21,7 +21,7 @@ from laurels.core.changes import Change, contributions
 from laurels.store.tables import cursors, journal, standings
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Iterator, Mapping
 
     from sqlalchemy import ColumnElement, Connection
 
