@@ -95,7 +95,7 @@ def _candidates(draft: Draft, catalog: Catalog) -> Iterable[Achievement]:
                 found[achievement.code] = achievement
     for unlocked in draft.unlocked:
         for achievement in catalog.dependents.get(unlocked.achievement, ()):
-            if achievement.code not in unlocks:
+            if achievement.repeatable or achievement.code not in unlocks:
                 found[achievement.code] = achievement
     return _in_order(found, catalog)
 
@@ -120,7 +120,7 @@ def _times(achievement: Achievement, value_of: Callable[[str], int]) -> int:
     times = [value_of(part.metric) // part.target for part in achievement.when]
     if achievement.any:
         times.append(max(value_of(part.metric) // part.target for part in achievement.any))
-    fewest = min(times) if times else 0
+    fewest = min(times, default=1)  # One that only requires others is earned with the last of them.
     return fewest if achievement.repeatable else min(fewest, 1)
 
 
@@ -174,7 +174,7 @@ def _caused_at(draft: Draft, achievement: Achievement) -> Instant:
 
 
 def _moved_on(draft: Draft, achievement: Achievement) -> bool:
-    """Say whether another tenth of the way was made by this request."""
+    """Say whether another tenth of the way was made by this request. Coming back to 0 is none of it."""
     value, target = progress(achievement, draft.state.value)
     before, target_before = progress(achievement, draft.value_before)
-    return 10 * value // target > 10 * before // target_before
+    return 10 * value // target > max(10 * before // target_before, 0)

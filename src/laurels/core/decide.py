@@ -173,7 +173,7 @@ def decide(context: Context, request: Request, catalog: Catalog, now: Instant) -
 
     touched = [actor]
     if len(drafts) > 1:
-        others = [d for d in drafts.values() if d is not actor and (d.changes or d.user_id not in context.states)]
+        others = [draft for draft in drafts.values() if draft is not actor and _is_touched(draft, context)]
         touched += sorted(others, key=lambda draft: draft.user_id)
     for draft in touched:
         if draft.dirty or draft.moves:
@@ -281,6 +281,11 @@ def _cascade(draft: Draft, catalog: Catalog, places: dict[str, int], skips: list
     achievements.note_progress(draft, catalog)
     if draft.quest_progress:
         quests.note_progress(draft, catalog)
+
+
+def _is_touched(draft: Draft, context: Context) -> bool:
+    """Say whether a rule did anything for another user: to be named makes one, and values seen again count in quests."""
+    return bool(draft.changes or draft.moves) or draft.user_id not in context.states
 
 
 def _decision(request: Request, drafts: list[Draft], skips: list[Skip], catalog: Catalog, now: Instant) -> Decision:

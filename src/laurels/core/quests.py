@@ -110,13 +110,14 @@ def _complete(draft: Draft, quest: Quest) -> None:
 
 def note_progress(draft: Draft, catalog: Catalog) -> None:
     """Report, once for each quest counted and not completed by this request, that another tenth of the way was made."""
-    for code, before in draft.quest_progress.items():
+    counted = draft.quest_progress
+    for code in counted if len(counted) == 1 else [code for code in catalog.quests if code in counted]:
         if code in draft.completed:
             continue
-        quest, run = catalog.quests[code], draft.quest_runs[code]
+        before, quest, run = counted[code], catalog.quests[code], draft.quest_runs[code]
         assert run is not None
         value, target = progress(run, quest)
-        if 10 * value // target > 10 * before // target:
+        if 10 * value // target > max(10 * before // target, 0):
             key = run_key(quest, run.label, run.number)
             draft.changes.append(QuestProgressed(code, key, value, target))
 
