@@ -290,15 +290,20 @@ class Engine:
         Return a board in one of its periods: `daily`, `weekly`, `monthly` or `alltime`, which is also the default.
 
         `at` picks the period by its key (`2026-W47`) or by an instant in it; now by default. `group` picks the board
-        of one value of the group it is split by. What was recorded before is on it.
+        of one value of the group it is split by. Whenever it is asked, what was recorded before is on it.
         """
         catalog = self.catalog
         if code not in catalog.leaderboards:
             raise Unknown("unknown_leaderboard", unknown("leaderboard", code, catalog.leaderboards))
-        self.project()
         return Board.of(
-            catalog.leaderboards[code], catalog, self.read, period=period, at=at, group=group, now=self.now()
+            catalog.leaderboards[code], catalog, self._read_boards, period=period, at=at, group=group, now=self.now()
         )
+
+    @contextmanager
+    def _read_boards(self) -> Iterator[Connection]:
+        self.project()
+        with self.read() as connection:
+            yield connection
 
     def project(self, progress: Progress | None = None) -> int:
         """Bring the leaderboards up to the journal's end; return how many journal rows that took."""
@@ -430,13 +435,16 @@ def _decide_units(
 
 def _late_users(requests: Sequence[Request], context: Context, catalog: Catalog) -> set[str]:
     """Return the users for whom some request comes after one with a later own time."""
-    latest = {user_id: state.latest_at for user_id, state in context.states.items()}
+    latest: dict[str, Instant] = {}
     late = set()
     for request in requests:
         for user_id in concerned(request, catalog):
-            if request.at < latest.get(user_id, request.at):
+            if user_id not in latest:
+                state = context.states.get(user_id)
+                latest[user_id] = state.latest_at if state is not None else request.at
+            if request.at < latest[user_id]:
                 late.add(user_id)
-            latest[user_id] = max(request.at, latest.get(user_id, request.at))
+            latest[user_id] = max(request.at, latest[user_id])
     return late
 
 

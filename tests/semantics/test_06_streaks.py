@@ -215,6 +215,7 @@ def test_an_older_run_repaired_changes_only_the_longest_and_the_bonus(open_engin
     assert streak_xp(late) == engine.profile("ada").xp - before == owed(5, 3, 8) - 2 * owed(2, 3, 8)
     shown = streak_of(engine, clock, "04-21")
     assert (shown.length, shown.longest) == (2, 5)
+    assert engine.profile("ada").metrics["streak.login"] == 5
 
 
 def test_a_second_login_of_a_day_says_nothing_also_when_it_is_late(open_engine):
@@ -647,6 +648,15 @@ def test_a_day_excused_by_travel_can_still_be_met_late(open_engine):
     log_in(engine, "03-11T03:00")
     engine.user("ada").set(timezone="Asia/Tokyo")
     assert story(log_in(engine, "03-12T00:00", "03-11T10:00")) == ["2", "3"]
+
+
+def test_an_old_run_keeps_what_travel_excused(open_engine):
+    engine = open_engine(login_streak())
+    engine.user("ada").set(timezone="America/Los_Angeles")
+    log_in(engine, "03-11T03:00")
+    engine.user("ada").set(timezone="Asia/Tokyo")
+    log_in(engine, "03-12T00:00", *[f"04-{day:02}" for day in range(1, 30, 2)])
+    assert story(log_in(engine, "03-13T00:00", "03-09T00:00")) == ["3", "4"]
 
 
 def test_weeks_travel_like_days(open_engine):

@@ -376,12 +376,13 @@ def test_the_outcome_says_when_it_was_unlocked(open_engine):
     assert change.unlocked_at == at("04-11")
 
 
-@given(days=st.lists(st.integers(1, 28), min_size=4, max_size=12))
+@given(days=st.lists(st.integers(1, 28), min_size=4, max_size=12), together=st.booleans())
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_an_unlock_is_dated_by_the_latest_own_time_so_far_in_any_order_of_arrival(writers, days):
+def test_an_unlock_is_dated_by_the_latest_own_time_so_far_in_any_order_of_arrival(writers, days, together):
     user = f"user-{next(IDS)}"
-    for day in days:
-        post(writers, f"05-{day:02}", user=user)
+    events = [event("post", f"05-{day:02}", user) for day in days]
+    for batch in [events] if together else [[one] for one in events]:
+        writers.record(batch)
     assert unlocked_at(writers, "WRITER", user) == at(f"05-{max(days[:4]):02}")
 
 
@@ -483,6 +484,14 @@ def test_who_opted_out_gets_no_place_and_every_other_achievement(open_engine):
     assert unlocked(outcomes) == ["FIRST"]
     assert [skips(outcome) for outcome in outcomes] == [[("ada", "achievement:PIONEER", "opted_out", None)], []]
     assert unlocked(post(engine, "05-01", user="bob")) == ["PIONEER", "FIRST"]
+
+
+def test_a_place_stays_taken_when_its_holder_opts_out(open_engine):
+    engine = open_engine(WORLD + achievement("PIONEER", when="{ posts = 1 }", max_achievers=1))
+    post(engine, "05-01")
+    engine.user("ada").set(opted_out=True)
+    assert unlocked(post(engine, "05-01", user="bob")) == []
+    assert held(engine) == {"PIONEER": 1}
 
 
 def test_who_opts_in_again_gets_a_place_that_is_left_at_the_next_step(open_engine):

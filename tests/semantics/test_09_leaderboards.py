@@ -506,26 +506,28 @@ def boards(open_engine):
     return open_engine(WORLD + "".join(policies))
 
 
-@given(
-    games=st.lists(
-        st.tuples(st.sampled_from("abcdefgh"), st.integers(-2, 2), st.integers(0, 23)), min_size=1, max_size=40
-    ),
-    size=st.integers(1, 9),
-)
+games = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(-2, 2), st.integers(0, 23)), max_size=40)
+
+
+@given(games=games, day_before=games, hidden=st.sets(st.sampled_from("abcdefgh"), max_size=3), size=st.integers(1, 9))
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_pages_ranks_and_surroundings_are_those_of_a_plain_sorted_list(boards, games, size):
-    day = datetime(2020, 1, 1, tzinfo=UTC) + timedelta(days=2 * next(IDS))
-    boards.record(
-        [
-            laurels.Event("game", user=user, id=f"{day:%j%Y}-{n}", time=day.replace(hour=hour), data={"points": points})
-            for n, (user, points, hour) in enumerate(games)
-        ]
-    )
+def test_pages_ranks_surroundings_and_movement_are_those_of_a_plain_sorted_list(
+    boards, games, day_before, hidden, size
+):
+    day = datetime(2020, 1, 2, tzinfo=UTC) + timedelta(days=3 * next(IDS))
+    record_games(boards, day - timedelta(days=1), day_before)
+    record_games(boards, day, games)
+    for user in "abcdefgh":
+        boards.user(user).set(opted_out=user in hidden)
     for ties in ("standard", "dense", "first"):
         found = boards.leaderboard(ties, period="daily", at=day)
-        expected = ranking(games, ties)
+        before = {user: rank for rank, user, _ in ranking(day_before, hidden, ties)}
+        expected = ranking(games, hidden, ties)
         pages = [found.top(size, offset) for offset in range(0, len(expected) + 1, size)]
-        assert [(line.rank, line.user_id, line.score) for page in pages for line in page] == expected
+        listed = [(line.rank, line.user_id, line.score, line.movement) for page in pages for line in page]
+        assert listed == [
+            (rank, user, score, before[user] - rank if user in before else None) for rank, user, score in expected
+        ]
         assert found.total == len(expected)
         for place, (rank, user, _) in enumerate(expected):
             start = max(0, min(place - size // 2, len(expected) - size))
@@ -533,9 +535,18 @@ def test_pages_ranks_and_surroundings_are_those_of_a_plain_sorted_list(boards, g
             assert users(found.around(user, size)) == [user for _, user, _ in expected[start : start + size]]
 
 
-def ranking(games, ties):
-    """Rank, user and score of everyone whose points moved, best first."""
-    moves = [game for game in games if game[1] != 0]
+def record_games(engine, day, games):
+    engine.record(
+        [
+            laurels.Event("game", user=user, id=f"{day:%j%Y}-{n}", time=day.replace(hour=hour), data={"points": points})
+            for n, (user, points, hour) in enumerate(games)
+        ]
+    )
+
+
+def ranking(games, hidden, ties):
+    """Rank, user and score of everyone whose points moved and who is not hidden, best first."""
+    moves = [game for game in games if game[1] != 0 and game[0] not in hidden]
     scores, reached = defaultdict(int), defaultdict(int)
     for user, points, hour in moves:
         scores[user] += points
@@ -550,6 +561,14 @@ def ranking(games, ties):
         case "first":
             ranks = range(1, len(order) + 1)
     return [(rank, user, scores[user]) for rank, user in zip(ranks, order, strict=True)]
+
+
+def test_a_board_in_hand_shows_what_was_recorded_since(boards):
+    found = boards.leaderboard("standard", period="daily", at="2026-03-01")
+    score(boards, {"a": 2, "b": 3})
+    assert (lines(found.top(9)), found.total, found.rank("a"), users(found.around("a", 1))) == (
+        ["1 b 3", "2 a 2"], 2, 2, ["a"],
+    )  # fmt: skip
 
 
 def test_reading_a_board_changes_nothing(boards):
@@ -741,6 +760,7 @@ def test_who_opted_out_is_missing_from_the_ranks_before_too(open_engine):
         pytest.param(
             {"code": "board", "period": "weekly", "at": "2026-W54"}, "invalid_period", id="a-week-that-is-none"
         ),
+        pytest.param({"code": "board", "at": at("03-01").replace(tzinfo=None)}, "naive_time", id="a-naive-time"),
         pytest.param({"code": "board", "group": "red"}, "unknown_group", id="not-split"),
     ],
 )

@@ -245,5 +245,8 @@ def _label(kind: PeriodKind, at: str | datetime | None, zone: str, now: Instant)
             except ValueError:
                 raise InvalidInput("invalid_period", str(key_error), "at") from None
     else:
-        instant = now if at is None else periods.from_datetime(at)
+        try:
+            instant = now if at is None else periods.from_datetime(at)
+        except periods.NaiveTime as error:
+            raise InvalidInput("naive_time", str(error), "at") from None
     return periods.period_label(kind, periods.local_day(instant, zone, 0))
