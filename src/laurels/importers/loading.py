@@ -15,15 +15,15 @@ from laurels.catalog_file import load_catalog
 from laurels.core.errors import Conflict, LaurelsError, Unavailable
 from laurels.core.periods import to_datetime
 from laurels.core.requests import is_id
-from laurels.importers.events import EventsFile
-from laurels.importers.stackexchange import Dump
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
+    from datetime import datetime
 
     from laurels.core.events import Event
     from laurels.engine import Engine
+    from laurels.importers.events import EventsFile
+    from laurels.importers.stackexchange import Dump
     from laurels.protocols import Progress
 
 BATCH_EVENTS = 250
@@ -46,31 +46,34 @@ class Tally:
     repeated: int = 0
     left_out: int = 0
 
+    @property
+    def seen(self) -> int:
+        """Return how many rows and events were looked at."""
+        return self.recorded + self.repeated + self.left_out
+
     def leave_out(self, what: object) -> None:
         """Count and report a row or an event that is not recorded."""
         self.left_out += 1
         self.report(str(what))
 
 
-def import_events(engine: Engine, path: Path | None, tally: Tally, progress: Progress) -> None:
+def import_events(engine: Engine, file: EventsFile, tally: Tally, progress: Progress) -> None:
     """
-    Record the events in a file of JSON lines, plain or gzipped; None is standard input.
+    Record the events in a file of JSON lines.
 
-    Raises InvalidInput for a file that cannot be read, or not to its end: what came before is recorded.
+    Raises InvalidInput for a file that cannot be read to its end: what came before is recorded.
     """
-    with EventsFile(path) as file:
-        step = progress("Recording events", "events")
+    step = progress("Recording events", "events")
 
-        def show() -> None:
-            done = tally.recorded + tally.repeated + tally.left_out
-            share = file.share_read
-            step(done, round(done / share) if share else None)
+    def show() -> None:
+        done, share = tally.seen, file.share_read
+        step(done, round(done / share) if share else None)
 
-        load(engine, file.events(tally.leave_out), tally, on_batch=show)
+    load(engine, file.events(tally.leave_out), tally, on_batch=show)
     engine.project(progress)
 
 
-def import_dump(engine: Engine, directory: Path, tally: Tally, progress: Progress) -> None:
+def import_dump(engine: Engine, dump: Dump, tally: Tally, progress: Progress) -> None:
     """
     Record the history in a Stack Exchange data dump, under the bundled catalog `stackexchange`.
 
@@ -78,22 +81,23 @@ def import_dump(engine: Engine, directory: Path, tally: Tally, progress: Progres
     nothing is recorded then.
     """
     _check_catalog(engine)
-    with Dump(directory) as dump:
-        step = progress("Reading the dump", "bytes")
-        read = 0
-
-        def add(count: int) -> None:
-            nonlocal read
-            read += count
-            step(read, dump.bytes_total)
-
-        dump.load(now=to_datetime(engine.now()), on_bad_row=tally.leave_out, on_bytes=add)
-        total = dump.events_total()
-        step = progress("Recording events", "events")
-        placed = ((event, f"{event.type} {event.id} of user {event.user}") for event in dump.events())
-        load(engine, placed, tally, on_batch=lambda: step(tally.recorded + tally.repeated, total))
-        _name_users(engine, dump)
+    _read(dump, to_datetime(engine.now()), tally, progress("Reading the dump", "bytes"))
+    step, before, total = progress("Recording events", "events"), tally.seen, dump.events_total()
+    placed = ((event, f"{event.type} {event.id} of user {event.user}") for event in dump.events())
+    load(engine, placed, tally, on_batch=lambda: step(tally.seen - before, total))
+    _name_users(engine, dump)
     engine.project(progress)
+
+
+def _read(dump: Dump, now: datetime, tally: Tally, step: Callable[[int, int | None], object]) -> None:
+    read = 0
+
+    def add(count: int) -> None:
+        nonlocal read
+        read += count
+        step(read, dump.bytes_total)
+
+    dump.load(now=now, on_bad_row=tally.leave_out, on_bytes=add)
 
 
 def load(engine: Engine, events: Iterable[Placed], tally: Tally, *, on_batch: Callable[[], object]) -> None:
