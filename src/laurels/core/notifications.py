@@ -57,7 +57,7 @@ def notify(draft: Draft, catalog: Catalog, now: Instant) -> list[Notification]:
 def _words(change: Change, catalog: Catalog) -> tuple[NotificationType, str, str, str, dict[str, str | int]] | None:
     match change:
         case LevelReached(level=level, title=title):
-            message = f"You are a {title} now." if title else "Keep going!"
+            message = f"You are a {title} now." if title != catalog.levels.title(level - 1) else "Keep going!"
             return "level_up", f"Level {level} reached", message, "", {"level": level}
         case AchievementUnlocked(achievement=code, rarity=rarity, times=times):
             known = catalog.achievements[code]
