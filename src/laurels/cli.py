@@ -194,6 +194,31 @@ def catalog_check(
         typer.echo(f"{file} is in order: {catalog_summary(catalog)}.")
 
 
+@catalogs.command("diff")
+def catalog_diff(
+    file: Annotated[str, typer.Argument(metavar="FILE", help="A .toml or .json file, or a bundled name.")],
+    *,
+    as_json: AsJson = False,
+    database: Database = None,
+) -> None:
+    """
+    Show what applying a catalog would change in the one in force.
+
+    [dim]laurels catalog diff catalog.toml[/]
+    """
+    from laurels import terminal
+    from laurels.catalog_diff import differences
+    from laurels.catalog_file import load_catalog
+
+    given = load_catalog(file)
+    with opened(database) as engine:
+        found = differences(engine.catalog, given)
+    if as_json:
+        print_json({"differences": found})
+    else:
+        show(terminal.differences(found))
+
+
 @catalogs.command("apply")
 def catalog_apply(
     file: Annotated[str, typer.Argument(metavar="FILE", help="A .toml or .json file, or a bundled name.")],

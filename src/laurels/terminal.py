@@ -7,6 +7,7 @@ No line ends in a frame, since terminals do not agree on how wide an emoji is.
 
 from __future__ import annotations
 
+import json
 import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod
     from rich.progress import Task
 
+    from laurels.catalog_diff import Difference
     from laurels.core.catalog import Catalog, Rule
     from laurels.core.changes import Change, Outcome, Skip
     from laurels.core.notifications import Notification
@@ -86,6 +88,7 @@ STREAK_WORDS = {
     "missed": "missed",
     "open": "not over yet",
 }
+DIFFERENCE_SIGNS = {"added": ("+", "green3"), "removed": ("-", "red3"), "changed": ("~", "gold1")}
 FINDINGS_SHOWN = 50
 ON_THE_WAY_SHOWN = 4
 BAR_WIDTH = 30
@@ -274,6 +277,19 @@ def catalog(of: Catalog) -> RenderableType:
         Text(f"{len(of.levels.thresholds)} levels", "bold"), _dim(f"the last at {of.levels.thresholds[-1]:,} XP")
     )
     return Group(title(of.name, f"revision {of.revision}" if of.revision else ""), table)
+
+
+def differences(found: Sequence[Difference]) -> RenderableType:
+    """Return a line for each difference between two catalogs."""
+    if not found:
+        return _dim("There is no difference.")
+    table = _grid("left", "left", "left")
+    for each in found:
+        sign, style = DIFFERENCE_SIGNS[each.kind]
+        values = [json.dumps(value, ensure_ascii=False) for value in (each.before, each.after)]
+        change = {"changed": " → ".join(values), "added": values[1], "removed": values[0]}[each.kind]
+        table.add_row(Text(sign, style), Text(each.path, style), _dim("" if change == "null" else change))
+    return table
 
 
 def examination(report: Report) -> RenderableType:
