@@ -642,6 +642,41 @@ def test_freezes_cover_only_the_days_that_travel_leaves_missed(open_engine, cloc
     assert streak_of(engine, clock, "06-12T13:00").freezes == 0
 
 
+FAR_APART = [
+    "Pacific/Kiritimati",
+    "Pacific/Auckland",
+    "Asia/Kolkata",
+    "Europe/Berlin",
+    "America/St_Johns",
+    "America/Los_Angeles",
+    "Pacific/Honolulu",
+    "Etc/GMT+12",
+]
+
+
+@given(
+    hops=st.lists(
+        st.tuples(st.sampled_from(FAR_APART), st.sampled_from([0, 4, 12, 23]), st.integers(1, 20)),
+        min_size=2,
+        max_size=15,
+    )
+)
+@one_engine
+def test_no_travel_breaks_the_streak_of_who_comes_every_20_hours(plain, clock, hops):
+    user, time = f"user-{next(IDS)}", at("03-27T10:00")
+    for zone, hour, hours in hops:
+        plain.user(user).set(timezone=zone, day_starts_at=hour)
+        clock.now = time = time + timedelta(hours=hours)
+        told = story([plain.record(laurels.Event("user.login", user=user, id=f"login-{next(IDS)}", time=time))])
+        assert [part for part in told if part.startswith("broken")] == []
+    lengths = []
+    for zone, hour, _ in hops:
+        plain.user(user).set(timezone=zone, day_starts_at=hour)
+        clock.now = time + timedelta(hours=20)
+        lengths.append(plain.profile(user).streaks["login"].length)
+    assert 0 not in lengths
+
+
 def test_a_day_excused_by_travel_can_still_be_met_late(open_engine):
     engine = open_engine(login_streak())
     engine.user("ada").set(timezone="America/Los_Angeles")

@@ -44,7 +44,7 @@ class Streak(msgspec.Struct, array_like=True):
     """
     A streak's runs, oldest first; the last one is the streak.
 
-    `seen_at`, `zone` and `day_starts_at` belong to its last day. `has_older` says that there are runs before these,
+    `seen_at`, `zone` and `day_starts_at` are of the latest event. `has_older` says that there are runs before these,
     which only the journal knows.
     """
 

@@ -39,8 +39,7 @@ def qualify(draft: Draft, rule: catalog.Streak) -> None:
     place = _place(runs, label)
     home = runs[place] if place < len(runs) and runs[place].first <= label else None
     if home is not None and label not in home.frozen and label not in home.bridged:
-        if label == runs[-1].last and draft.at > streak.seen_at:
-            _note_seen(streak, draft)
+        _note_seen(streak, draft)
         return
 
     area = slice(max(0, place - 1), place + 2)
@@ -52,8 +51,7 @@ def qualify(draft: Draft, rule: catalog.Streak) -> None:
         run, around = _insert(streak, place, label, draft, rule)
         runs[area] = around
     owed_now, earned_now = _totals(around, rule)
-    if label == runs[-1].last:
-        _note_seen(streak, draft)
+    _note_seen(streak, draft)
     _add_freezes(streak, earned_now - earned_before, rule)
     streak.longest = max(streak.longest, run.length)
     draft.changes.append(
@@ -125,8 +123,9 @@ def _fill(streak: Streak, run: Run, label: int, rule: catalog.Streak) -> None:
 
 
 def _note_seen(streak: Streak, draft: Draft) -> None:
-    """Remember when and where the latest day was last seen; a change of zone is measured from there."""
-    streak.seen_at, streak.zone, streak.day_starts_at = draft.at, draft.state.zone, draft.state.day_starts_at
+    """Remember when and where the latest event was, on whatever day; a change of zone is measured from there."""
+    if draft.at > streak.seen_at:
+        streak.seen_at, streak.zone, streak.day_starts_at = draft.at, draft.state.zone, draft.state.day_starts_at
 
 
 def _insert(streak: Streak, place: int, label: int, draft: Draft, rule: catalog.Streak) -> tuple[Run, list[Run]]:
