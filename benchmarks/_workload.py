@@ -23,11 +23,15 @@ MIX = (
 )
 
 
-def events(count: int, *, users: int, days: int = 28, seed: int = 1) -> Iterator[Event]:
-    """Yield events of uniformly drawn users, evenly over some days, in order of time."""
+#: How much an active user does in a day, on average.
+EVENTS_A_DAY = 10
+
+
+def events(count: int, *, users: int, seed: int = 1) -> Iterator[Event]:
+    """Yield events of uniformly drawn users, each of whom has ten a day on average, in order of time."""
     dice = random.Random(seed)
     types = dice.choices([name for name, _ in MIX], [weight for _, weight in MIX], k=count)
-    step = timedelta(days=days) / count
+    step = timedelta(days=1) / (users * EVENTS_A_DAY)
     for number, kind in enumerate(types):
         user = dice.randrange(users)
         other = (user + 1 + dice.randrange(users - 1)) % users

@@ -42,7 +42,7 @@ def main() -> None:
                 value=max(plain),
                 unit="events/s",
                 target=">= 40,000",
-                method=f"decide alone, {EVENTS - WARM:,} events after {WARM:,} to warm up, {USERS:,} users, one core, "
+                method=f"decide alone, {EVENTS - WARM:,} events after {WARM:,} to warm up, {USERS:,} users with ten a day, one core, "
                 f"best of {ROUNDS} runs (median {statistics.median(plain):,.0f})",
             ),
             Figure(

@@ -200,9 +200,9 @@ class Engine:
         now = self.now()
         with self._store.write() as transaction:
             catalog = self._current(transaction)
-            results, decisions = _decide_units(transaction, units, catalog, now)
+            context, results, decisions = _decide_units(transaction, units, catalog, now)
             if decisions:
-                transaction.save(decisions)
+                transaction.save(decisions, context.states)
         return results
 
     # --- Listening ----------------------------------------------------------------------------------------------------
@@ -417,7 +417,7 @@ class Engine:
 
 def _decide_units(
     transaction: Transaction, units: Sequence[Unit], catalog: Catalog, now: Instant
-) -> tuple[list[list[Outcome] | LaurelsError], list[Decision]]:
+) -> tuple[Context, list[list[Outcome] | LaurelsError], list[Decision]]:
     """Load what the units concern and decide them; again, with more of the past, where a late request asks for it."""
     requests = [request for unit in units for request in unit.requests]
     touched, keys = touches(requests, catalog), [(request.actor, request.id) for request in requests]
@@ -428,7 +428,7 @@ def _decide_units(
             late |= _late_users(requests, context, catalog)
             transaction.remember(context, late, catalog)
         try:
-            return _decide_loaded(context, units, catalog, now)
+            return context, *_decide_loaded(context, units, catalog, now)
         except history.Forgotten as forgotten:
             late.add(forgotten.user_id)
 

@@ -172,7 +172,7 @@ class UserHandle:
             left = reads.quest_runs_left(connection, self.user_id)
         now = self._engine.now()
         runs = _earlier_runs(stored, left, catalog)
-        return list(_quest_views(state, runs, catalog, Draft(self.user_id, state, now, now)))
+        return list(_quest_views(state, runs, catalog, Draft.of(self.user_id, state, now, now)))
 
     def quest(self, code: str) -> QuestHandle:
         """Return the handle of one quest of this user."""
@@ -401,7 +401,7 @@ def _quest_views(
         newest = state.quests.get(quest.code)
         if newest is not None:
             known[quests.run_key(quest, newest.label, newest.number)] = newest
-        current = periods.period_label(quest.period, draft.day)
+        current = quests.nearest_window(quest, draft)
         if quest.enabled and all(run.label != current for run in known.values()):
             known[quests.run_key(quest, current, 1)] = QuestRun(current, 1, [0] * len(quest.goals))
         in_order = sorted(known.items(), key=lambda item: (item[1].label, item[1].number), reverse=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from laurels.core.catalog import Catalog
     from laurels.core.changes import Outcome
-    from laurels.core.decide import Context, Decision, RequestKey, Touches
+    from laurels.core.decide import Context, Decision, RequestKey, States, Touches
 
 
 class Transaction(Protocol):
@@ -43,7 +43,7 @@ class Transaction(Protocol):
         """Return what a request caused, None for one that is not in the journal."""
         ...
 
-    def save(self, decisions: Sequence[Decision]) -> None:
+    def save(self, decisions: Sequence[Decision], states: States) -> None:
         """Write what was decided."""
         ...
 

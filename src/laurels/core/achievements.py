@@ -55,12 +55,13 @@ def note_progress(draft: Draft, catalog: Catalog) -> None:
         if value <= before:
             continue
         first = bisect_right(marks, before)
-        for place in ladder.marked[first : bisect_right(marks, value, first)]:
-            found[ladder.plain[place].code] = ladder.plain[place]
+        if first < len(marks) and marks[first] <= value:
+            for place in ladder.marked[first : bisect_right(marks, value, first)]:
+                found[ladder.plain[place].code] = ladder.plain[place]
         for achievement in ladder.others:
             if achievement.code not in state.unlocks and _moved_on(draft, achievement):
                 found[achievement.code] = achievement
-    for achievement in _in_order(found, catalog):
+    for achievement in _in_order(found, catalog) if found else ():
         if achievement.code not in state.unlocks and not achievement.secret and _is_open(draft, achievement):
             draft.changes.append(AchievementProgressed(achievement.code, *progress(achievement, state.value)))
 
@@ -97,7 +98,7 @@ def _candidates(draft: Draft, catalog: Catalog) -> Iterable[Achievement]:
         for achievement in catalog.dependents.get(unlocked.achievement, ()):
             if achievement.repeatable or achievement.code not in unlocks:
                 found[achievement.code] = achievement
-    return _in_order(found, catalog)
+    return _in_order(found, catalog) if found else ()
 
 
 def _in_order(found: Mapping[str, Achievement], catalog: Catalog) -> Iterable[Achievement]:

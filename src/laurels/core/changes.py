@@ -333,9 +333,11 @@ def contributions(changes: Iterable[Change]) -> Iterator[tuple[str, int, int]]:
 
 def addressed(user_id: str, changes: list[Change]) -> list[Change]:
     """Return the changes that callers see, each naming its user."""
-    shown = [change for change in changes if change.type]
-    for change in shown:
-        force_setattr(change, "user_id", user_id)  # Built a moment ago and not yet shared: filling in, not changing.
+    shown = []
+    for change in changes:
+        if change.type:
+            force_setattr(change, "user_id", user_id)  # Built a moment ago and not yet shared: filled in, not changed.
+            shown.append(change)
     return shown
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from laurels.core.catalog import Catalog
+    from laurels.core.changes import Change
     from laurels.core.history import Memory
     from laurels.core.periods import Instant
     from laurels.core.requests import Request
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
 RequestKey = tuple[str, str]
 _encode = msgspec.json.Encoder().encode
+_decode_state = msgspec.json.Decoder(UserState).decode
 
 
 @dataclass(slots=True)
@@ -45,12 +47,47 @@ class Touches:
     quests: set[tuple[str, str]] = field(default_factory=set)
 
 
-@dataclass(slots=True)
-class Recorded:
+class Recorded(msgspec.Struct):
     """A request that is in the journal (or before it in the batch), and what it caused."""
 
     fingerprint: bytes
     outcome: Outcome
+
+
+class States:
+    """
+    Users' states by id, made from their documents when they are first asked for.
+
+    So they are still near the processor when their request is decided: a batch's states are more than its caches hold.
+    """
+
+    __slots__ = ("_documents", "_states")
+
+    def __init__(self, documents: dict[str, str] | None = None) -> None:
+        self._documents = documents or {}
+        self._states: dict[str, UserState] = {}
+
+    def __contains__(self, user_id: str) -> bool:
+        """Say whether there is such a user."""
+        return user_id in self._states or user_id in self._documents
+
+    def __getitem__(self, user_id: str) -> UserState:
+        """Return a user's state. Raises KeyError for a user who does not exist."""
+        found = self.get(user_id)
+        if found is None:
+            raise KeyError(user_id)
+        return found
+
+    def __setitem__(self, user_id: str, state: UserState) -> None:
+        """Bring a user forward, or make one."""
+        self._states[user_id] = state
+
+    def get(self, user_id: str) -> UserState | None:
+        """Return a user's state, or None for a user who does not exist yet."""
+        found = self._states.get(user_id)
+        if found is None and user_id in self._documents:
+            found = self._states[user_id] = _decode_state(self._documents[user_id])
+        return found
 
 
 @dataclass(slots=True)
@@ -63,7 +100,7 @@ class Context:
     in `states` do not exist yet.
     """
 
-    states: dict[str, UserState] = field(default_factory=dict)
+    states: States = field(default_factory=States)
     claims: set[ClaimKey] = field(default_factory=set)
     places: dict[str, int] = field(default_factory=dict)
     recorded: dict[RequestKey, Recorded] = field(default_factory=dict)
@@ -96,12 +133,16 @@ class JournalRow(msgspec.Struct, frozen=True):
     skipped: bytes | None
 
 
-@dataclass(slots=True)
-class Decision:
-    """What happens because of one request: the journal's rows, the drafts they were made from, and the outcome."""
+class Decision(msgspec.Struct):
+    """
+    What happens because of one request: the journal's rows, the outcome, and what most requests do not cause.
+
+    `rare` are the drafts, with their journal rows, that cause rows of other tables; the rest are let go at once, since
+    what a batch keeps is what drives the next request's state out of the processor's caches.
+    """
 
     rows: list[JournalRow]
-    drafts: list[Draft]
+    rare: list[tuple[Draft, JournalRow]]
     notifications: list[tuple[str, Notification]]
     outcome: Outcome
 
@@ -151,7 +192,7 @@ def decide(context: Context, request: Request, catalog: Catalog, now: Instant) -
         draft = drafts.get(user_id)
         if draft is None:
             state = context.states.get(user_id) or UserState(zone=catalog.zone)
-            draft = drafts[user_id] = Draft(user_id, state, request.at, now, context.memories.get(user_id))
+            draft = drafts[user_id] = Draft.of(user_id, state, request.at, now, context.memories.get(user_id))
         return draft
 
     if request.command is not None:
@@ -289,37 +330,42 @@ def _is_touched(draft: Draft, context: Context) -> bool:
 
 
 def _decision(request: Request, drafts: list[Draft], skips: list[Skip], catalog: Catalog, now: Instant) -> Decision:
-    rows, notifications, changes = [], [], []
+    rows: list[JournalRow] = []
+    rare: list[tuple[Draft, JournalRow]] = []
+    notifications: list[tuple[str, Notification]] = []
+    touched: list[tuple[str, int]] = []
     for draft in drafts:
-        draft.state.version += 1
-        draft.state.latest_at = max(draft.state.latest_at, request.at)
+        state = draft.state
+        state.version += 1
+        state.latest_at = max(state.latest_at, request.at)
         if draft.unlocked or draft.completed or "level" in draft.before:
             notifications += [(draft.user_id, told) for told in notify(draft, catalog, now)]
-    actor = drafts[0]
-    touched = _encode([[d.user_id, d.state.version] for d in drafts[1:]]) if len(drafts) > 1 else None
+        touched.append((draft.user_id, state.version))
+    changes: list[Change] = []
     for draft in drafts:
-        is_actor = draft is actor
-        rows.append(
-            JournalRow(
-                draft.user_id,
-                draft.state.version,
-                request.actor,
-                request.id,
-                request.type,
-                request.at,
-                now,
-                catalog.revision,
-                request.fingerprint,
-                draft.day,
-                _encode(draft.state.groups) if draft.state.groups else None,
-                request.body if is_actor else None,
-                touched if is_actor else None,
-                _encode(draft.changes),
-                _encode(skips) if is_actor and skips else None,
-            )
+        is_actor = draft is drafts[0]
+        row = JournalRow(
+            draft.user_id,
+            draft.state.version,
+            request.actor,
+            request.id,
+            request.type,
+            request.at,
+            now,
+            catalog.revision,
+            request.fingerprint,
+            draft.day,
+            _encode(draft.state.groups) if draft.state.groups else None,
+            request.body if is_actor else None,
+            _encode(touched[1:]) if is_actor and len(touched) > 1 else None,
+            _encode(draft.changes),
+            _encode(skips) if is_actor and skips else None,
         )
+        rows.append(row)
+        if draft.has_rare:
+            rare.append((draft, row))
         changes += addressed(draft.user_id, draft.changes)
     outcome = Outcome(
         user_id=request.actor, event_id=request.id, status="applied", changes=tuple(changes), skipped=tuple(skips)
     )
-    return Decision(rows, drafts, notifications, outcome)
+    return Decision(rows, rare, notifications, outcome)

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from laurels.core import periods
 from laurels.core.changes import (
     ClaimTaken,
@@ -31,71 +33,50 @@ if TYPE_CHECKING:
     from laurels.core.state import QuestRun
 
 
-class QuestRecord:
-    """A quest run as its row keeps it: completed and claimed when (None: not), and what it counted."""
+class QuestRecord(msgspec.Struct, frozen=True):
+    """A quest run as its row keeps it: completed and claimed when (None: not by this request)."""
 
-    __slots__ = ("claimed_at", "completed_at", "period", "quest")
-
-    def __init__(self, quest: str, period: str, completed_at: Instant | None, claimed_at: Instant | None) -> None:
-        self.quest = quest
-        self.period = period
-        self.completed_at = completed_at
-        self.claimed_at = claimed_at
+    quest: str
+    period: str
+    completed_at: Instant | None
+    claimed_at: Instant | None
 
 
-class Draft:
+class Draft(msgspec.Struct, eq=False):
     """
     One user while one request is decided.
 
     `at` is the request's own time, `day` the label of the user's local day that holds it, `now` the time of recording;
-    `before` has each moved metric's value when the request began.
-    `moves` is what quests have not counted yet: metric, amount (or value submitted), and different values seen.
+    `before` has each moved metric's value when the request began, `dirty` the metrics that moved since achievements
+    were last looked at. `moves` is what quests have not counted yet: metric, amount (or value submitted), and the
+    different values seen.
     """
 
-    __slots__ = (
-        "at",
-        "before",
-        "changes",
-        "claims",
-        "closed_holds",
-        "completed",
-        "day",
-        "dirty",
-        "fulfilled",
-        "memory",
-        "moves",
-        "now",
-        "opened_hold",
-        "places_taken",
-        "quest_progress",
-        "quest_records",
-        "quest_runs",
-        "state",
-        "unlocked",
-        "user_id",
-    )
+    user_id: str
+    state: UserState
+    at: Instant
+    now: Instant
+    day: int
+    memory: Memory | None
+    changes: list[Change] = []
+    before: dict[str, int] = {}
+    dirty: set[str] = set()
+    moves: list[tuple[str, int, tuple[str, ...]]] = []
+    unlocked: list[AchievementUnlocked] = []
+    places_taken: list[str] = []
+    fulfilled: dict[str, Quest] = {}
+    completed: set[str] = set()
+    quest_runs: dict[str, QuestRun | None] = {}
+    quest_progress: dict[str, int] = {}
+    quest_records: list[QuestRecord] = []
+    claims: list[ClaimTaken] = []
+    opened_hold: OpenHold | None = None
+    closed_holds: list[tuple[str, str]] = []
 
-    def __init__(self, user_id: str, state: UserState, at: Instant, now: Instant, memory: Memory | None = None) -> None:
-        self.user_id = user_id
-        self.state = state
-        self.at = at
-        self.now = now
-        self.memory = memory
-        self.day = periods.local_day(at, state.zone, state.day_starts_at)
-        self.changes: list[Change] = []
-        self.before: dict[str, int] = {}
-        self.dirty: set[str] = set()
-        self.moves: list[tuple[str, int, tuple[str, ...]]] = []
-        self.unlocked: list[AchievementUnlocked] = []
-        self.places_taken: list[str] = []
-        self.fulfilled: dict[str, Quest] = {}
-        self.completed: set[str] = set()
-        self.quest_runs: dict[str, QuestRun | None] = {}
-        self.quest_progress: dict[str, int] = {}
-        self.quest_records: list[QuestRecord] = []
-        self.claims: list[ClaimTaken] = []
-        self.opened_hold: OpenHold | None = None
-        self.closed_holds: list[tuple[str, str]] = []
+    @classmethod
+    def of(cls, user_id: str, state: UserState, at: Instant, now: Instant, memory: Memory | None = None) -> Draft:
+        """Return an empty draft for a request of this own time."""
+        return cls(user_id, state, at, now, periods.local_day(at, state.zone, state.day_starts_at), memory)
 
     # --- The ledger ---------------------------------------------------------------------------------------------------
 
@@ -168,7 +149,7 @@ class Draft:
         value = self.state.value(metric) + delta
         if not -AMOUNT_MAX <= value <= AMOUNT_MAX:
             check_range(value, metric)
-        self._set(metric, value)
+        self._set(metric, value - delta, value)
         self.moves.append((metric, delta, ()))
         return value
 
@@ -183,7 +164,7 @@ class Draft:
         self.moves.append((metric, value, ()))
         if known is not None and value <= known:
             return False
-        self._set(metric, value)
+        self._set(metric, self.state.value(metric), value)
         return True
 
     def submit_score(self, metric: str, value: int) -> None:
@@ -198,18 +179,30 @@ class Draft:
         """Count different values: all of them for quests, those `new` to the user for the metric."""
         if new:
             value = self.state.value(metric) + new
-            self._set(metric, value)
+            self._set(metric, value - new, value)
             self.changes.append(MetricChanged(metric, value, new))
         self.moves.append((metric, new, values))
 
-    def _set(self, metric: str, value: int) -> None:
+    def _set(self, metric: str, old: int, new: int) -> None:
         """Set a metric, and note what it was when the request began."""
         if metric not in self.before:
-            self.before[metric] = self.state.value(metric)
-        self.state.metrics[metric] = value
+            self.before[metric] = old
+        self.state.metrics[metric] = new
         self.dirty.add(metric)
         if self.memory is not None:
             self.memory.note_change(metric, self.at)
+
+    @property
+    def has_rare(self) -> bool:
+        """Whether it causes rows besides the journal's and the user's."""
+        return bool(
+            self.unlocked
+            or self.claims
+            or self.quest_records
+            or self.places_taken
+            or self.closed_holds
+            or self.opened_hold is not None
+        )
 
     def value_before(self, metric: str) -> int:
         """Return what a metric was when the request began."""

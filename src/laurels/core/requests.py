@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
 from hashlib import blake2b
 from math import isfinite
 from typing import TYPE_CHECKING, Any
@@ -42,8 +41,7 @@ _canonical_json = msgspec.json.Encoder(order="sorted", enc_hook=dict).encode
 _read_json = msgspec.json.decode
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """
     One checked event or command.
 

@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from laurels.core import history
 from laurels.core.changes import Change, CurrencyCredited, Outcome, Skip, addressed
-from laurels.core.decide import Context, Recorded
+from laurels.core.decide import Context, Recorded, States
 from laurels.core.errors import Unavailable
 from laurels.core.periods import from_datetime
 from laurels.core.quests import stored_run
@@ -150,13 +150,13 @@ class SqliteTransaction:
     def load(self, touched: Touches, keys: Collection[RequestKey], catalog: Catalog) -> Context:
         """Load everything that deciding these requests needs to know, in a statement per table."""
         context = Context()
-        context.states = {
-            user_id: _decode_state(state)
-            for user_id, state in self._rows(
+        documents = dict(
+            self._rows(
                 "SELECT user_id, state FROM users WHERE user_id IN (SELECT value FROM json_each(?))",
                 list(touched.users),
             )
-        }
+        )
+        context.states = States(documents)
         self._load_recorded(context, [key for key in keys if key[0] in context.states])
         if touched.claims:
             context.claims = self._claims([key for key in touched.claims if key[0] in context.states])
@@ -194,14 +194,11 @@ class SqliteTransaction:
         found = context.recorded.get((user_id, request_id))
         return None if found is None else found.outcome
 
-    def save(self, decisions: Sequence[Decision]) -> None:
+    def save(self, decisions: Sequence[Decision], states: States) -> None:
         """Write what was decided: journal, documents, and the rows of what is rare."""
-        changed: dict[str, UserState] = {}
-        for decision in decisions:
-            for draft in decision.drafts:
-                changed[draft.user_id] = draft.state
         documents = []
-        for user_id, state in changed.items():
+        for user_id in {row.user_id for decision in decisions for row in decision.rows}:
+            state = states[user_id]
             history.forget(state)
             documents.append((user_id, state.version, _encode(state).decode()))
         self._many(
@@ -278,7 +275,7 @@ class SqliteTransaction:
 
     def _save_rare(self, decisions: Sequence[Decision]) -> None:
         """Write what most requests do not cause: notifications, claims, unlocks, quest runs, holds, places taken."""
-        drafts = [pair for decision in decisions for pair in zip(decision.drafts, decision.rows, strict=True)]
+        drafts = [pair for decision in decisions for pair in decision.rare]
         self._many(
             "INSERT INTO notifications VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
             [
