@@ -318,6 +318,16 @@ def test_a_run_whose_time_is_up_can_be_accepted_again_from_0(open_engine, clock)
     assert completed(post(engine, "06-01T11:59:59")) == ["2026-06-01"]
 
 
+def test_a_late_event_finds_the_run_that_was_accepted_windows_ago(open_engine, clock):
+    engine = open_engine(WORLD + quest("posts = 2", type="daily", time_limit="4h"))
+    engine.user("ada").set(timezone="UTC")
+    for day in range(1, 7):
+        accept(engine, clock, f"06-0{day}T10:00")
+        post(engine, f"06-0{day}T11:00")
+    assert completed(post(engine, "06-01T09:59", "06-01T14:00", "06-08T10:00")) == []
+    assert completed(post(engine, "06-01T10:00", "06-02T13:59")) == ["2026-06-01", "2026-06-02"]
+
+
 @pytest.mark.parametrize(
     ("settings", "code"),
     [
@@ -568,6 +578,20 @@ def test_an_old_window_remembers_how_often_it_was_completed(open_engine):
     assert [completed([outcome]) for outcome in outcomes] == [["2026-06-01#2"], [], ["2026-06-01#3"], [], []]
 
 
+def test_old_windows_read_as_they_were_left(open_engine, clock):
+    engine = open_engine(WORLD + quest("posts = 2", type="daily", max_completions=3, claim="manual"))
+    post(engine, *["06-01"] * 5, *["06-02"] * 2, "06-03", *LATER)
+    claim(engine, clock, "06-20")
+    shown = runs(engine, clock, "06-20")
+    assert {period: status for period, status in shown.items() if period < "2026-06-10"} == {
+        "2026-06-03": "expired 1/2",
+        "2026-06-02": "completed 2/2",
+        "2026-06-01#3": "expired 1/2",
+        "2026-06-01#2": "completed 2/2",
+        "2026-06-01": "claimed 2/2",
+    }
+
+
 def test_an_old_window_knows_the_cooldown_of_the_one_before(open_engine):
     engine = open_engine(WORLD + quest("posts = 1", type="daily", cooldown="6h"))
     post(engine, "06-01T22:00", *LATER)
@@ -630,6 +654,54 @@ def test_a_late_event_inside_the_cooldown_does_not_count_for_a_run_that_began_af
     assert completed(post(engine, "06-02T09:59:59")) == []
     assert runs(engine, clock, "06-02T11:00")["2026-06-02"] == "in_progress 1/2"
     assert completed(post(engine, "06-02T10:30")) == ["2026-06-02"]
+
+
+class Model:
+    """A daily quest run by run, from the words of 7.3 and 7.4: nothing is ever forgotten."""
+
+    def __init__(self, goal, most, cooldown):
+        self.goal, self.most, self.cooldown = goal, most, timedelta(minutes=cooldown)
+        self.windows: dict[str, list[int]] = defaultdict(list)  # What each run of a window has counted.
+        self.counts_from: dict[str, datetime] = {}
+        self.completions: list[datetime] = []
+
+    def post(self, time):
+        """The run that a post completes, if any."""
+        if any(done <= time < done + self.cooldown for done in self.completions):
+            return []
+        day = time.date().isoformat()
+        runs = self.windows[day]
+        if time < self.counts_from.get(day, time) or (len(runs) == self.most and runs[-1] == self.goal):
+            return []
+        if not runs or runs[-1] == self.goal:
+            runs.append(0)
+        runs[-1] += 1
+        if runs[-1] < self.goal:
+            return []
+        self.completions.append(time)
+        self.counts_from[day] = time + self.cooldown
+        return [day if len(runs) == 1 else f"{day}#{len(runs)}"]
+
+
+@pytest.mark.parametrize("cooldown", [0, 45, 16 * 60, 3 * 24 * 60], ids="cooldown-{}-minutes".format)
+@given(
+    minutes=st.lists(st.integers(0, 8 * 24 * 12 - 1).map(lambda step: 5 * step), min_size=1, max_size=60),
+    size=st.sampled_from([1, 7, 100]),
+)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_runs_and_cooldowns_are_those_of_the_model_in_any_order_and_batch(repeated, cooldown, minutes, size):
+    user, model = f"user-{next(IDS)}", Model(2, 3, cooldown)
+    times = [at("05-01T00:00") + timedelta(minutes=minute) for minute in minutes]
+    events = [laurels.Event("post", user=user, id=str(n), time=time, data={}) for n, time in enumerate(times)]
+    batches = [events[first : first + size] for first in range(0, len(events), size)]
+    outcomes = [outcome for batch in batches for outcome in repeated.record(batch)]
+    assert [completed([outcome]) for outcome in outcomes] == [model.post(time) for time in times]
+
+
+@pytest.fixture
+def repeated(open_engine, cooldown):
+    limit = {"cooldown": f"{cooldown}m"} if cooldown else {}
+    return open_engine(WORLD + quest("posts = 2", type="daily", max_completions=3, **limit))
 
 
 def test_a_cooldown_of_days_holds_over_weeks(open_engine):
@@ -726,6 +798,14 @@ def test_a_claim_with_nothing_to_take_says_why(claimable, clock, posts, code):
     assert refusal(claim, claimable, clock, "06-01T10:00") == code
 
 
+def test_a_further_run_that_is_not_completed_cannot_be_claimed(claimable, clock):
+    post(claimable, *["06-01T07:00"] * 3)
+    claim(claimable, clock, "06-01T09:00")
+    assert refusal(claim, claimable, clock, "06-01T10:00") == "quest_not_completed"
+    post(claimable, "06-01T08:00")
+    assert claim(claimable, clock, "06-01T11:00").changes[0].period == "2026-06-01#2"
+
+
 def test_a_locked_quest_cannot_be_claimed(open_engine, clock):
     engine = open_engine(WORLD + quest("posts = 1", type="daily", claim="manual", level_required=2))
     post(engine, "06-01T07:00")
@@ -774,6 +854,21 @@ def test_a_single_window_expires_when_it_is_over(open_engine, clock):
     assert runs(engine, clock, "06-01T12:00") == {"once": "expired 1/2"}
     assert completed(post(engine, "06-01T08:00")) == ["once"]
     assert runs(engine, clock, "06-01T13:00") == {"once": "claimed 2/2"}
+
+
+def test_a_quest_waits_locked_for_its_prerequisite(open_engine, clock):
+    engine = open_engine(WORLD + quest("comments = 1", "first") + quest("posts = 1", requires='["first"]'))
+    engine.user("ada").set(timezone="UTC")
+    assert runs(engine, clock, "06-01") == {"once": "locked 0/1"}
+    do(engine, "comment", "06-01")
+    assert runs(engine, clock, "06-01") == {"once": "available 0/1"}
+
+
+def test_a_periodic_quest_that_is_over_shows_its_last_window(open_engine, clock):
+    engine = open_engine(WORLD + quest("posts = 2", type="weekly", from_="06-03T08:00", until="06-15T00:00"))
+    engine.user("ada").set(timezone="UTC")
+    assert runs(engine, clock, "08-01") == {"2026-W24": "expired 0/2"}
+    assert [view.ends_at for view in engine.user("ada").quests()] == [at("06-15T00:00")]
 
 
 def test_looking_at_quests_writes_nothing(open_engine, clock):

@@ -195,6 +195,16 @@ def label_of(quest: Quest, key: str) -> int:
     return 0 if quest.period == "alltime" else periods.parse_period_key(quest.period, key.partition("#")[0])
 
 
+def nearest_window(quest: Quest, draft: Draft) -> int:
+    """Return the label of the current window; of the first before the quest begins, of the last once it is over."""
+    at = draft.at
+    if quest.ends_at is not None:
+        at = min(at, quest.ends_at - 1)
+    if quest.starts_at is not None:
+        at = max(at, quest.starts_at)
+    return periods.period_label(quest.period, periods.local_day(at, draft.state.zone, draft.state.day_starts_at))
+
+
 def bounds(quest: Quest, label: int, state: UserState) -> tuple[Instant | None, Instant | None]:
     """Return when a window of the quest starts and ends for a user; None where it is open."""
     starts_at, ends_at = periods.period_bounds(quest.period, label, state.zone, state.day_starts_at)
