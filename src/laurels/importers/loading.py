@@ -123,14 +123,16 @@ def _batches(events: Iterable[Placed]) -> Iterator[list[Placed]]:
     batch: list[Placed] = []
     try:
         for placed in events:
-            batch.append(placed)
             if len(batch) == BATCH_EVENTS:
                 yield batch
                 batch = []
+            batch.append(placed)
     except LaurelsError:  # A file may break off: what was read before that is good.
-        yield batch
+        if batch:
+            yield batch
         raise
-    yield batch
+    if batch:
+        yield batch
 
 
 def _record(engine: Engine, batch: list[Placed], tally: Tally) -> None:
