@@ -14,13 +14,13 @@ if TYPE_CHECKING:
 STARTS_AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 #: What a hundred events are. Reactions and follows touch a second user: a quarter of all.
-MIX = (
-    [("post.created", 15)]
-    + [("comment.created", 35)]
-    + [("reaction.added", 20)]
-    + [("user.followed", 5)]
-    + [("user.login", 25)]
-)
+MIX = [
+    ("post.created", 15),
+    ("comment.created", 35),
+    ("reaction.added", 20),
+    ("user.followed", 5),
+    ("user.login", 25),
+]
 
 
 #: How much an active user does in a day, on average.

@@ -1,4 +1,4 @@
-"""How fast the core decides: states in hand, no database, the full `community.toml`; and what 200 idle achievements cost."""
+"""How fast the core decides: states in hand, the full `community.toml`; and what 200 idle achievements cost."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def main() -> None:
                 value=max(plain),
                 unit="events/s",
                 target=">= 40,000",
-                method=f"decide alone, {EVENTS - WARM:,} events after {WARM:,} to warm up, {USERS:,} users with ten a day, one core, "
-                f"best of {ROUNDS} runs (median {statistics.median(plain):,.0f})",
+                method=f"decide alone, {EVENTS - WARM:,} events after {WARM:,} to warm up, {USERS:,} users with ten a "
+                f"day, one core, best of {ROUNDS} runs (median {statistics.median(plain):,.0f})",
             ),
             Figure(
                 figure="slower with 200 achievements that no event touches",
@@ -89,7 +89,9 @@ def with_idle_achievements(catalog: Catalog, count: int) -> Catalog:
     """Return the catalog with achievements on metrics that no event of the stream changes."""
     metrics = {f"idle_{n}": Metric(code=f"idle_{n}", name="Idle", kind="add") for n in range(20)}
     idle = {
-        f"IDLE_{n}": Achievement(code=f"IDLE_{n}", name="Idle", when=(Threshold(metric=f"idle_{n % 20}", target=n + 1),))
+        f"IDLE_{n}": Achievement(
+            code=f"IDLE_{n}", name="Idle", when=(Threshold(metric=f"idle_{n % 20}", target=n + 1),)
+        )
         for n in range(count)
     }
     return replace(catalog, metrics={**catalog.metrics, **metrics}, achievements={**catalog.achievements, **idle})

@@ -59,7 +59,7 @@ class _HeldOff:
 
 #: A batch's many young objects hold no cycles, and looking for some takes as long as deciding. The collector is the
 #: process's, so this is too.
-_collection_held_off = _HeldOff()
+collection_held_off = _HeldOff()
 
 
 class Lane:
@@ -120,7 +120,7 @@ class Lane:
 
     def _work(self, units: Sequence[Unit]) -> None:
         try:
-            with _collection_held_off:
+            with collection_held_off:
                 results = self._record(units)
         except Exception as error:  # noqa: BLE001  whatever went wrong belongs to the callers, and the lane must live on
             if len(units) == 1 or isinstance(error, Unavailable):
