@@ -225,6 +225,7 @@ class UserHandle:
     def outcome(self, request_id: str) -> Outcome:
         """Return what a request of this user caused. Raises Unknown `unknown_request`."""
         with self._engine.write() as transaction:
+            self._state(transaction.connection)
             found = transaction.recorded(self.user_id, request_id)
         if found is None:
             raise Unknown("unknown_request", f"{self.user_id!r} has no request {request_id!r}.")
@@ -233,6 +234,7 @@ class UserHandle:
     def request(self, request_id: str) -> StoredRequest:
         """Return what a request of this user was: its type, times and data. Raises Unknown `unknown_request`."""
         with self._engine.read() as connection:
+            self._state(connection)
             found = reads.request_of(connection, self.user_id, request_id)
         if found is None:
             raise Unknown("unknown_request", f"{self.user_id!r} has no request {request_id!r}.")

@@ -427,6 +427,14 @@ def test_ten_at_once_for_three_places_from_two_processes(open_engine):
     assert sum(engines[0].profile(f"user-{number}").achievements.unlocked for number in range(10)) == 3
 
 
+def test_thirty_submitted_together_for_five_places(open_engine):
+    engine = open_engine(WORLD + achievement("PIONEER", when="{ posts = 2 }", max_achievers=5))
+    futures = [engine.submit(event(user=f"user-{number % 30}")) for number in range(60)]
+    outcomes = [future.result() for future in futures]
+    assert unlocked(outcomes) == ["PIONEER"] * 5
+    assert sum(len(outcome.skipped) for outcome in outcomes) == 25
+
+
 def test_the_loser_hears_of_it_once(open_engine):
     engine = open_engine(WORLD + achievement("PIONEER", when="{ posts = 2 }", max_achievers=1))
     engine.record([event(user="bob"), event(user="bob")])
