@@ -1,23 +1,44 @@
-"""How many examples the laws try: few and always the same ones by default, many and new ones with `thorough`."""
+"""
+How many examples the laws try, and fresh databases for those that need one.
+
+By default a law tries few examples, always the same ones, so that a run says something of the code and not of luck.
+`pytest tests/laws --hypothesis-profile thorough` tries twenty times as many, and new ones each time.
+"""
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+
+import pytest
 from hypothesis import HealthCheck, settings
 
-settings.register_profile("thorough", max_examples=2_000, derandomize=False)
+TIMES_MORE = 20
+
+settings.register_profile("thorough", max_examples=100 * TIMES_MORE)
 
 
-def examples(count: int):
-    """
-    Return settings for a law that tries `count` examples, and as many times more as the profile tries than the default.
-
-    `pytest tests/laws --hypothesis-profile thorough` tries twenty times as many, new ones each time.
-    """
-    profile = settings.get_profile("thorough")
-    is_thorough = settings.default.max_examples == profile.max_examples
+def examples(number: int) -> settings:
+    """Return the settings of a law that tries so many examples by default."""
+    is_thorough = settings.default is not None and settings.default.max_examples == 100 * TIMES_MORE
     return settings(
-        max_examples=count * profile.max_examples // 100 if is_thorough else count,
-        deadline=None,
+        max_examples=number * (TIMES_MORE if is_thorough else 1),
         derandomize=not is_thorough,
+        deadline=None,
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.filter_too_much],
     )
+
+
+@pytest.fixture(scope="session")
+def new_database(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[], str]:
+    """Return a function that makes an empty database and returns its URL, as often as a law's examples ask for one."""
+    folder, numbers = tmp_path_factory.mktemp("laws"), count()
+
+    def new() -> str:
+        path = folder / f"{next(numbers)}.db"
+        shutil.copy(empty_database, path)
+        return f"sqlite:///{path}"
+
+    return new

@@ -1,11 +1,12 @@
 """
 Laurels as a plain dict: what the SEMANTICS say, written down once more without any regard for speed.
 
-It reads a catalog's tree as it stands in the file, knows nothing of the engine, and recomputes from all that ever happened
-wherever that is simpler: days of a streak are a set, uses of a limit a list, a board the sum of a user's whole history.
-Numbers in brackets are sections of SEMANTICS.md. Where those leave a choice, a comment says which one was taken.
+It reads a catalog's tree as it stands in the file, knows nothing of the engine, and recomputes from all that ever
+happened wherever that is simpler: days of a streak are a set, uses of a limit a list, a board the sum of a user's whole
+history. Numbers in brackets are sections of SEMANTICS.md; where those leave a choice, `Choice:` says which was taken.
 
-A world is `{"tree", "users", "claims", "places", "requests"}`; `record` brings it forward and returns what a caller is told.
+A world is `{"tree", "users", "claims", "places", "requests"}`. `record` brings it forward and returns what a caller is
+told.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import json
 from datetime import UTC, date, datetime, timedelta
 from fractions import Fraction
 from functools import lru_cache
-from itertools import chain, count
+from itertools import chain
 from math import ceil, floor
 from zoneinfo import ZoneInfo
 
@@ -70,7 +71,7 @@ def set_user(world, user_id, fields) -> None:
 
 
 def record(world, asked, now) -> dict:
-    """Record one request at an instant: `{"status", "changes", "skipped"}`, or Refused, which leaves the world alone."""
+    """Record one request at an instant: `{"status", "changes", "skipped"}`; Refused leaves the world alone."""
     key = (asked.user, asked.id)
     known = world["requests"].get(key)
     if known is not None:
@@ -145,14 +146,12 @@ def part_of(work, user_id) -> dict:
     return part
 
 
-def tell(part, type, **fields) -> None:
-    part["changes"].append({"type": type, "user_id": part["user_id"], **fields})
+def tell(part, change_type, **fields) -> None:
+    part["changes"].append({"type": change_type, "user_id": part["user_id"], **fields})
 
 
 def skip(work, rule, reason, user_id, retry_at=None, metric=None) -> None:
-    work["skipped"].append(
-        {"rule": rule, "reason": reason, "user_id": user_id, "retry_at": retry_at, "metric": metric}
-    )
+    work["skipped"].append({"rule": rule, "reason": reason, "user_id": user_id, "retry_at": retry_at, "metric": metric})
 
 
 def value(user, metric) -> int:
@@ -393,7 +392,7 @@ def decide_event(work, event) -> None:
 
 def is_on(patterns, event_type) -> bool:
     patterns = [patterns] if isinstance(patterns, str) else patterns
-    return any(p == "*" or p == event_type or (p.endswith(".*") and event_type.startswith(p[:-1])) for p in patterns)
+    return any(p in ("*", event_type) or (p.endswith(".*") and event_type.startswith(p[:-1])) for p in patterns)
 
 
 def at_path(event, path):
@@ -500,22 +499,21 @@ def change_metric(work, rule, event, part, metric, change) -> None:
     """4.1: missing or null leaves a metric alone, what is no whole number leaves it alone and is skipped."""
     kind, operand = next(iter(change.items())) if isinstance(change, dict) else ("add", change)
     found = at_path(event, operand) if isinstance(operand, str) else operand
+    counted = whole_numbers(found)
+    if kind == "distinct":
+        counted = [as_text(one) for one in (found if isinstance(found, list) else [found])]
     if found is None:
         return
-    if kind == "distinct":
-        texts = [as_text(one) for one in (found if isinstance(found, list) else [found])]
-        if None in texts:
-            return skip(work, rule["id"], "not_available", part["user_id"], metric=metric)
-        return see(part, metric, texts)
-    number = whole_numbers(found)
-    if isinstance(number, bool) or not isinstance(number, int):
-        return skip(work, rule["id"], "not_available", part["user_id"], metric=metric)
+    if None in counted if kind == "distinct" else isinstance(counted, bool) or not isinstance(counted, int):
+        skip(work, rule["id"], "not_available", part["user_id"], metric=metric)
+        return
     before = value(part["user"], metric)
-    if kind == "add":
-        if number:
-            move(part, metric, number)
-    else:
-        submit(part, metric, number)
+    if kind == "distinct":
+        see(part, metric, counted)
+    elif kind == "max":
+        submit(part, metric, counted)
+    elif counted:
+        move(part, metric, counted)
     after = value(part["user"], metric)
     if after != before:
         tell(part, "metric.changed", metric=metric, value=after)
@@ -527,8 +525,6 @@ def see(part, metric, texts) -> None:
     new = set(texts) - known
     known |= new
     move(part, metric, len(new), tuple(texts))
-    if new:
-        tell(part, "metric.changed", metric=metric, value=value(part["user"], metric))
 
 
 # --- Limits (2) -------------------------------------------------------------------------------------------------------
@@ -714,7 +710,9 @@ def show_gaps(part, streak, known, label) -> None:
             missed = excuse_travel(part, streak, known, label, missed)
         if not cover(part, streak, known, missed) and not later:
             lost = length(known, earlier[-1])
-            tell(part, "streak.broken", streak=streak["code"], length=lost, missed=len(missed), freezes=known["freezes"])
+            tell(
+                part, "streak.broken", streak=streak["code"], length=lost, missed=len(missed), freezes=known["freezes"]
+            )
 
 
 def cover(part, streak, known, missed) -> bool:
@@ -945,7 +943,9 @@ def current_run(part, quest):
     starts = runs[-1]["completed_at"] + duration(quest.get("cooldown", "0m")) if runs else 0
     if at < starts:
         return None
-    runs.append({"name": run_name(key, len(runs) + 1), "from": starts, "until": None, "completed_at": None, "moves": []})
+    runs.append(
+        {"name": run_name(key, len(runs) + 1), "from": starts, "until": None, "completed_at": None, "moves": []}
+    )
     return runs[-1]
 
 

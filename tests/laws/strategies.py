@@ -1,8 +1,9 @@
 """
 Random catalogs, as the trees that a JSON file would hold, and random streams of what an application might send.
 
-Both draw from few names, amounts and times, so that rules, limits, quests and streaks meet each other often. Streams hold
-what real senders send: late and backdated events, odd data, requests sent again, users who move and users who opt out.
+Both draw from few names, amounts and times, so that rules, limits, quests and streaks meet each other often. Streams
+hold what real senders send: late and backdated events, odd data, requests sent again, users who move and users who opt
+out.
 """
 
 from __future__ import annotations
@@ -82,7 +83,9 @@ windows = st.one_of(
 coins = table({}, one_in=2, coin=st.sampled_from([1, 5, 20]), gem=st.just(2))
 rewards = joined(table({}, one_in=2, xp=st.sampled_from([1, 5, 30, 120])), coins)
 limits = st.one_of(
-    table({"times": st.integers(1, 3), "per": st.sampled_from(["day", "hour", "week", "month", "ever"])}, cooldown=spans),
+    table(
+        {"times": st.integers(1, 3), "per": st.sampled_from(["day", "hour", "week", "month", "ever"])}, cooldown=spans
+    ),
     table({"cooldown": spans}),
 )
 rules = table(
@@ -131,8 +134,8 @@ targets = {
 }
 
 
-def thresholds(metrics=tuple(targets)) -> st.SearchStrategy:
-    """One or two metrics with the values that they must reach."""
+def thresholds(metrics=(*METRICS, *METRICS, *targets)) -> st.SearchStrategy:
+    """One or two metrics with the values that they must reach, more often those that rules change."""
     return st.lists(st.sampled_from(metrics), unique=True, min_size=1, max_size=2).flatmap(
         lambda chosen: st.fixed_dictionaries({metric: targets[metric] for metric in chosen})
     )
@@ -148,7 +151,9 @@ achievements = joined(
     table({}, one_in=8, secret=st.just(True), enabled=st.just(False)),
     windows,
 )
-repeatables = joined(table({"when": thresholds(tuple(METRICS)), "repeatable": st.just(True), "reward": rewards}), windows)
+repeatables = joined(
+    table({"when": thresholds(tuple(METRICS)), "repeatable": st.just(True), "reward": rewards}), windows
+)
 #: Due as soon as the achievements that they require are there.
 crowns = table({"reward": rewards})
 quests = joined(
@@ -268,7 +273,6 @@ event_data = table(
 delays = st.sampled_from([0, 0, 0, 0, 0, MINUTE, 11 * MINUTE, 5 * HOUR, DAY, 2 * DAY, 3 * DAY, 9 * DAY, 40 * DAY])
 #: How long it is until the next request.
 pauses = st.sampled_from([0, 1, 0, 10 * MINUTE, HOUR, 7 * HOUR, DAY, DAY, DAY, 2 * DAY, 3 * DAY, 16 * DAY])
-users = st.sampled_from(USERS)
 amounts = st.sampled_from([1, 3, 10, 25])
 currencies = st.sampled_from(CURRENCIES)
 settings_of_users = st.one_of(
@@ -279,22 +283,22 @@ settings_of_users = st.one_of(
 
 
 @st.composite
-def events(draw, now: int, request_id: str, data=event_data) -> Event:
+def events(draw, now: int, request_id: str, people=USERS) -> Event:
     """An event that reaches the engine at `now`, and happened then or before."""
     delay = draw(delays)
     return Event(
         draw(st.sampled_from(EVENT_TYPES)),
-        user=draw(users),
+        user=draw(st.sampled_from(people)),
         id=request_id,
         time=None if delay == 0 and draw(st.booleans()) else to_datetime(now - delay),
-        data=draw(data),
+        data=draw(event_data),
     )
 
 
 @st.composite
-def wallet_commands(draw, now: int, request_id: str, past: list[Asked]):
+def wallet_commands(draw, now: int, request_id: str, past: list[Asked], people=USERS):
     """An award, or any of the wallet's commands."""
-    about = {"user": draw(users), "id": request_id}
+    about = {"user": draw(st.sampled_from(people)), "id": request_id}
     amount, currency = draw(amounts), draw(currencies)
     kinds = ["credit", "credit", "xp", "adjust", "spend", "transfer", "hold", "capture", "release", "refund"]
     match draw(st.sampled_from(kinds)):
@@ -310,7 +314,7 @@ def wallet_commands(draw, now: int, request_id: str, past: list[Asked]):
         case "spend":
             return commands.Spend(**about, currency=currency, amount=amount)
         case "transfer":
-            to = draw(users.filter(lambda other: other != about["user"]))
+            to = draw(st.sampled_from(USERS).filter(lambda other: other != about["user"]))
             return commands.Transfer(**about, to=to, currency=currency, amount=amount)
         case "hold":
             lasts = draw(st.sampled_from([None, HOUR, 2 * DAY]))
@@ -340,18 +344,18 @@ def _naming_another(draw, kind: str, about: dict, past: list[Asked], amount: int
 
 
 @st.composite
-def quest_commands(draw, request_id: str, tree: dict):
+def quest_commands(draw, request_id: str, tree: dict, people=USERS):
     """Somebody accepts or claims a quest: mostly one where that is how it goes."""
     fitting = [quest for quest in tree["quests"] if quest.keys() & {"accept", "time_limit", "claim"}]
     quest = draw(st.sampled_from(fitting * 3 + tree["quests"]))
     how = [commands.AcceptQuest] * (1 + 2 * bool(quest.keys() & {"accept", "time_limit"})) + [commands.ClaimQuest]
-    return draw(st.sampled_from(how))(user=draw(users), id=request_id, quest=quest["code"])
+    return draw(st.sampled_from(how))(user=draw(st.sampled_from(people)), id=request_id, quest=quest["code"])
 
 
 @st.composite
-def streams(draw, tree: dict, *, size: int = 24, settings=settings_of_users) -> list[Asked | Setting]:
+def streams(draw, tree: dict, *, size: int = 24, settings=settings_of_users, people=USERS) -> list[Asked | Setting]:
     """
-    What reaches an engine under this catalog, in order of arrival.
+    What reaches an engine under this catalog, in order of arrival; most of it is done by or to some `people`.
 
     Some requests come a second time, some of them with another time of their own, or with other content, which must be
     refused.
@@ -365,15 +369,15 @@ def streams(draw, tree: dict, *, size: int = 24, settings=settings_of_users) -> 
         request_id = f"r{number}"
         match draw(st.sampled_from(kinds)):
             case "wallet":
-                step = Asked(now, draw(wallet_commands(now, request_id, past)))
+                step = Asked(now, draw(wallet_commands(now, request_id, past, people)))
             case "quest":
-                step = Asked(now, draw(quest_commands(request_id, tree)))
+                step = Asked(now, draw(quest_commands(request_id, tree, people)))
             case "again" if past:
                 step = Asked(now, draw(_again(draw(st.sampled_from(past)).request, now)))
             case "setting":
-                step = Setting(now, draw(users), draw(settings))
+                step = Setting(now, draw(st.sampled_from(people)), draw(settings))
             case _:
-                step = Asked(now, draw(events(now, request_id)))
+                step = Asked(now, draw(events(now, request_id, people)))
         stream.append(step)
         if isinstance(step, Asked):
             past.append(step)

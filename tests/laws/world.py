@@ -1,9 +1,9 @@
 """
 A store in memory, for laws that need thousands of examples: what a database keeps, as plain dictionaries.
 
-Between batches everything lies in its stored form: documents and changes are encoded after each batch and decoded for the
-next, and what a document forgets comes back only from the journal. The engine's own loop decides, so that a late request
-which needs more of the past is decided again here as it is there.
+Between batches everything lies in its stored form: documents and changes are encoded after each batch and decoded for
+the next, and what a document forgets comes back only from the journal. The engine's own loop decides, so that a late
+request which needs more of the past is decided again here as it is there.
 """
 
 from __future__ import annotations
@@ -70,8 +70,8 @@ class World:
         return [(row, decode_changes(row.changes)) for row in self.journal[user_id]]
 
     def _record(self, units, now):
-        answers, decisions = _decide_units(self, units, self.catalog, now)
-        self.save(decisions)
+        context, answers, decisions = _decide_units(self, units, self.catalog, now)
+        self.save(decisions, context.states)
         return answers
 
     # --- What a store's transaction does ------------------------------------------------------------------------------
@@ -105,17 +105,18 @@ class World:
             rows = [(row.time, changes) for row, changes in self.changes_of(user_id)]
             context.memories[user_id] = history.remember(state, rows, runs)
 
-    def save(self, decisions) -> None:
-        states = {}
+    def save(self, decisions, states) -> None:
+        changed = set()
         for decision in decisions:
-            for draft, row in zip(decision.drafts, decision.rows, strict=True):
-                states[draft.user_id] = draft.state
+            for row in decision.rows:
+                changed.add(row.user_id)
                 self.journal[row.user_id].append(row)
                 self.requests[row.actor_id, row.request_id].append(row)
+            for draft, _ in decision.rare:
                 self._save_rare(draft)
-        for user_id, state in states.items():
-            history.forget(state)
-            self.documents[user_id] = encode(state)
+        for user_id in changed:
+            history.forget(states[user_id])
+            self.documents[user_id] = encode(states[user_id])
 
     def _save_rare(self, draft) -> None:
         for claim in draft.claims:
