@@ -18,7 +18,7 @@ IDS = count()
 MARCH = date(2026, 3, 1)
 
 #: One engine serves all examples of a property: each takes users of its own.
-one_engine = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+one_engine = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def login_streak(*, every="day", bonus="{ xp_per_step = 5, max_xp = 100 }", freezes="{}"):
@@ -513,12 +513,20 @@ def test_a_late_day_never_shortens_a_streak_and_pays_what_the_runs_are_owed(free
 
 
 @pytest.mark.parametrize("freezes", FREEZES)
-@given(late=st.lists(st.integers(0, 44), min_size=1, max_size=30), step=st.integers(2, 4))
+@given(
+    late=st.lists(st.integers(0, 44), min_size=1, max_size=30),
+    step=st.integers(2, 4),
+    size=st.sampled_from([1, 6, 100]),
+)
 @one_engine
-def test_runs_that_the_document_forgets_come_back_for_late_days(freezing, freezes, clock, late, step):
+def test_runs_that_the_document_forgets_come_back_for_late_days(freezing, freezes, clock, late, step, size):
     model, user = Model(*freezes, 4, 30), f"user-{next(IDS)}"
-    for day in [*range(0, 45, step), *late]:
-        assert story([log_in_on(freezing, clock, user, day)]) == model.log_in(day)
+    clock.now = max(clock.now, noon(44))
+    days = [*range(0, 45, step), *late]
+    events = [laurels.Event("user.login", user=user, id=str(n), time=noon(day)) for n, day in enumerate(days)]
+    batches = [events[first : first + size] for first in range(0, len(events), size)]
+    outcomes = [outcome for batch in batches for outcome in freezing.record(batch)]
+    assert [story([outcome]) for outcome in outcomes] == [model.log_in(day) for day in days]
     assert freezing.profile(user).xp == model.xp
     assert freezing.profile(user).streaks["login"].longest == model.longest
 
@@ -658,7 +666,7 @@ FAR_APART = [
     hops=st.lists(
         st.tuples(st.sampled_from(FAR_APART), st.sampled_from([0, 4, 12, 23]), st.integers(1, 20)),
         min_size=2,
-        max_size=15,
+        max_size=10,
     )
 )
 @one_engine
@@ -669,12 +677,10 @@ def test_no_travel_breaks_the_streak_of_who_comes_every_20_hours(plain, clock, h
         clock.now = time = time + timedelta(hours=hours)
         told = story([plain.record(laurels.Event("user.login", user=user, id=f"login-{next(IDS)}", time=time))])
         assert [part for part in told if part.startswith("broken")] == []
-    lengths = []
-    for zone, hour, _ in hops:
+    clock.now = time + timedelta(hours=20)
+    for zone, hour, _ in hops[:3]:
         plain.user(user).set(timezone=zone, day_starts_at=hour)
-        clock.now = time + timedelta(hours=20)
-        lengths.append(plain.profile(user).streaks["login"].length)
-    assert 0 not in lengths
+        assert plain.profile(user).streaks["login"].length > 0
 
 
 def test_a_day_excused_by_travel_can_still_be_met_late(open_engine):
