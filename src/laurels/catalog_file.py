@@ -85,7 +85,7 @@ def bundled_text(name: str) -> str:
     """Return a bundled catalog as it is written, with its comments. Raises CatalogInvalid if there is none of the name."""
     bundled = bundled_catalogs()
     if name not in bundled:
-        raise _unreadable(name, f"{unknown('bundled catalog', name, bundled)}; or name a .toml or .json file")
+        raise _unreadable(name, f"{unknown('bundled catalog', name, bundled)} (or name a .toml or .json file)")
     return (_BUNDLED / f"{name}.toml").read_text("utf-8")
 
 

@@ -27,7 +27,7 @@ from laurels.core.errors import InvalidInput, LaurelsError, Unknown
 from laurels.core.nearest import unknown
 from laurels.core.periods import from_datetime
 from laurels.core.profile import profile_of
-from laurels.core.requests import FUTURE_US_MAX, check_id, receive
+from laurels.core.requests import FUTURE_US_MAX, check_limit, check_text, receive
 from laurels.handles import UserHandle, WalletHandle
 from laurels.lanes import Lane, Unit
 from laurels.leaderboards import projector
@@ -241,11 +241,13 @@ class Engine:
 
     def users(self, *, after: str = "", containing: str = "", limit: int = 100) -> Sequence[str]:
         """Return user ids in order, from the one after `after` on; `containing` also looks at display names."""
+        check_limit(limit)
         with self.read() as connection:
             return reads.user_ids(connection, after=after, containing=containing, limit=limit)
 
     def profiles(self, *, after: str = "", containing: str = "", limit: int = 100) -> list[Profile]:
         """Return the profiles of the users that `users` would name, in the same order."""
+        check_limit(limit)
         catalog, now = self.catalog, self.now()
         with self.read() as connection:
             user_ids = reads.user_ids(connection, after=after, containing=containing, limit=limit)
@@ -266,7 +268,7 @@ class Engine:
     def name_users(self, names: Mapping[str, str]) -> int:
         """Set the display names of those users that exist, all in one transaction; return how many that were."""
         for name in names.values():
-            check_id(name, "display_name")
+            check_text(name, "display_name")
         with self._store.write() as transaction:
             connection = transaction.connection
             states = reads.states(connection, names)
@@ -294,7 +296,7 @@ class Engine:
         """
         catalog = self.catalog
         if code not in catalog.leaderboards:
-            raise Unknown("unknown_leaderboard", unknown("leaderboard", code, catalog.leaderboards))
+            raise Unknown("unknown_leaderboard", unknown("leaderboard", str(code), catalog.leaderboards))
         return Board.of(
             catalog.leaderboards[code], catalog, self._read_boards, period=period, at=at, group=group, now=self.now()
         )

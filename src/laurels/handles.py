@@ -15,7 +15,7 @@ from laurels.core.draft import Draft
 from laurels.core.errors import InvalidInput, Unknown
 from laurels.core.nearest import unknown
 from laurels.core.profile import profile_of
-from laurels.core.requests import check_id, read_instant, shown
+from laurels.core.requests import check_id, check_limit, check_text, read_instant, shown
 from laurels.core.state import QuestRun, UserState
 from laurels.store import reads
 from laurels.store.tables import notifications, profiles, users
@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from laurels.store.reads import Entry, StoredRequest, StoredRun
 
 LAST_HOUR = 23
+GROUPS_MAX = 50
+URL_CHARACTERS_MAX = 2_000
 T = TypeVar("T")
 _UNCHANGED = msgspec.UNSET
 
@@ -106,7 +108,7 @@ class UserHandle:
         `timezone` is an IANA name, `day_starts_at` an hour (0 to 23). Both hold for what is recorded from now on.
         Opting out hides the user from every board at once; what is earned meanwhile counts again on the way back.
         """
-        _check_settings(timezone, day_starts_at, groups, display_name, avatar_url)
+        _check_settings(timezone, day_starts_at, groups, opted_out, display_name, avatar_url)
         with self._engine.write() as transaction:
             connection = transaction.connection
             state = reads.state(connection, self.user_id)
@@ -197,10 +199,20 @@ class UserHandle:
             days.append(StreakDay(periods.period_key(kind, label), "open" if is_open else status))
         return days
 
-    def ledger(self, *, unit: str | None = None, before: int | None = None, limit: int = 100) -> list[Entry]:
-        """Return the user's entries, newest first; `before` is the version from which on they were read already."""
+    def ledger(
+        self, *, unit: str | None = None, before: tuple[int, int] | None = None, limit: int = 100
+    ) -> list[Entry]:
+        """
+        Return the user's entries, newest first: of XP (`unit="xp"`), of one currency, or all.
+
+        `before` is the `position` of the last entry of the page before.
+        """
+        check_limit(limit)
+        currencies = self._engine.catalog.currencies
         with self._engine.read() as connection:
-            self._state(connection)
+            state = self._state(connection)
+            if unit is not None and unit != "xp" and unit not in currencies and unit not in state.balances:
+                raise Unknown("unknown_currency", unknown("currency", str(unit), ["xp", *currencies]))
             return reads.ledger(connection, self.user_id, unit=unit, before=before, limit=limit)
 
     def notifications(self, *, unread: bool = False, before: int | None = None, limit: int = 100) -> list[Notification]:
@@ -209,6 +221,7 @@ class UserHandle:
 
         `before` is the number from which on they were read already.
         """
+        check_limit(limit)
         with self._engine.read() as connection:
             self._state(connection)
             return reads.notifications_of(connection, self.user_id, unread=unread, before=before, limit=limit)
@@ -224,6 +237,7 @@ class UserHandle:
 
     def outcome(self, request_id: str) -> Outcome:
         """Return what a request of this user caused. Raises Unknown `unknown_request`."""
+        check_id(request_id, "id")
         with self._engine.write() as transaction:
             self._state(transaction.connection)
             found = transaction.recorded(self.user_id, request_id)
@@ -233,6 +247,7 @@ class UserHandle:
 
     def request(self, request_id: str) -> StoredRequest:
         """Return what a request of this user was: its type, times and data. Raises Unknown `unknown_request`."""
+        check_id(request_id, "id")
         with self._engine.read() as connection:
             self._state(connection)
             found = reads.request_of(connection, self.user_id, request_id)
@@ -353,22 +368,27 @@ class QuestHandle:
 
 
 def _check_settings(
-    timezone: object, day_starts_at: object, groups: object, display_name: object, avatar_url: object
+    timezone: object, day_starts_at: object, groups: object, opted_out: object, display_name: object, avatar_url: object
 ) -> None:
     if timezone is not _UNCHANGED and not (isinstance(timezone, str) and periods.zone_exists(timezone)):
-        hint = unknown("time zone", str(timezone)[:60], available_timezones())
-        raise InvalidInput("unknown_timezone", f"{hint}. Use an IANA name such as Europe/Berlin.", "timezone")
+        hint = unknown("time zone", str(timezone), available_timezones())
+        raise InvalidInput("unknown_timezone", f"{hint} (IANA names, such as Europe/Berlin)", "timezone")
     if day_starts_at is not _UNCHANGED and (type(day_starts_at) is not int or not 0 <= day_starts_at <= LAST_HOUR):
         raise InvalidInput("invalid_hour", f"{shown(day_starts_at)} is no hour from 0 to 23.", "day_starts_at")
     if groups is not _UNCHANGED:
         if not isinstance(groups, Mapping):
             raise InvalidInput("invalid_groups", "Groups are a mapping of names to values.", "groups")
+        if len(groups) > GROUPS_MAX:
+            raise InvalidInput("invalid_groups", f"A user is in at most {GROUPS_MAX} groups.", "groups")
         for name, value in groups.items():
             check_id(name, "groups")
             check_id(value, f"groups.{name}")
-    for path, text in (("display_name", display_name), ("avatar_url", avatar_url)):
-        if text is not _UNCHANGED and text is not None:
-            check_id(text, path)
+    if opted_out is not _UNCHANGED and not isinstance(opted_out, bool):
+        raise InvalidInput("invalid_choice", f"{shown(opted_out)} is neither True nor False.", "opted_out")
+    if display_name is not _UNCHANGED and display_name is not None:
+        check_text(display_name, "display_name")
+    if avatar_url is not _UNCHANGED and avatar_url is not None:
+        check_text(avatar_url, "avatar_url", characters_max=URL_CHARACTERS_MAX)
 
 
 def _given(value: T | msgspec.UnsetType, otherwise: T) -> T:

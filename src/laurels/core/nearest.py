@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
 _LISTED_MAX = 10
 _SHOWN_LENGTH_MAX = 60
+#: No code is longer, and comparing takes time.
+_COMPARED_LENGTH_MAX = 100
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
@@ -22,7 +24,7 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 def unknown(kind: str, name: str, known: Iterable[str]) -> str:
     """Return the sentence about it, such as `unknown metric 'post'; did you mean 'posts'?`."""
     names = sorted(known)
-    found = nearest(name, names)
+    found = nearest(name[:_COMPARED_LENGTH_MAX], names)
     if found is not None:
         hint = f"did you mean {found!r}?"
     elif not names:

@@ -16,6 +16,7 @@ from laurels.core.changes import QuestAccepted, QuestClaimed, QuestCompleted, Qu
 from laurels.core.draft import Draft, QuestRecord
 from laurels.core.errors import Conflict, Unknown
 from laurels.core.history import COMPLETIONS_KEPT
+from laurels.core.nearest import unknown
 from laurels.core.state import QuestRun, Unclaimed
 
 if TYPE_CHECKING:
@@ -321,7 +322,7 @@ def _in_order(run: Unclaimed) -> tuple[str, int]:
 
 def _known(code: str, catalog: Catalog) -> Quest:
     if code not in catalog.quests:
-        raise Unknown("unknown_quest", f"The catalog has no quest {code!r:.60}.")
+        raise Unknown("unknown_quest", unknown("quest", code, catalog.quests))
     return catalog.quests[code]
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from laurels.core.commands import AnyCommand
 
 ID_CHARACTERS_MAX = 255
+LINES_MAX = 1_000_000
 DATA_BYTES_MAX = 64 * 1024
 DATA_DEPTH_MAX = 16
 DOUBLE_MAX = int(sys.float_info.max)
@@ -121,6 +122,29 @@ def check_id(value: object, path: str) -> None:
     )
 
 
+def check_text(value: object, path: str, characters_max: int = ID_CHARACTERS_MAX) -> None:
+    """Raise InvalidInput unless this is text that can be stored and shown on one line."""
+    if not isinstance(value, str) or not value.strip() or len(value) > characters_max or _CONTROL(value):
+        raise InvalidInput(
+            "invalid_text",
+            f"{shown(value)} cannot stand here. Use text of 1 to {characters_max} characters without control "
+            "characters or surrogates.",
+            path,
+        )
+
+
+def check_limit(limit: object, path: str = "limit") -> None:
+    """Raise InvalidInput unless a reader can ask for so many lines."""
+    if type(limit) is not int or not 1 <= limit <= LINES_MAX:
+        raise InvalidInput("invalid_limit", f"{shown(limit)} is no number of lines. Ask for 1 to {LINES_MAX:,}.", path)
+
+
+def check_offset(offset: object) -> None:
+    """Raise InvalidInput unless so many lines can be passed over."""
+    if type(offset) is not int or not 0 <= offset <= AMOUNT_MAX:
+        raise InvalidInput("invalid_limit", f"{shown(offset)} is no number of lines to pass over: 0 or more.", "offset")
+
+
 def is_id(value: object) -> bool:
     """Say whether this can be a user's id."""
     try:
@@ -187,10 +211,10 @@ def _check_command(command: AnyCommand) -> None:
             pass
     for name in ("currency", "unit", "hold", "request", "quest", "source"):
         if (value := getattr(command, name, "")) != "":
-            _check_text(value, name)
+            check_text(value, name)
     for name in ("source_id", "reason", "period"):
         if (value := getattr(command, name, None)) is not None:
-            _check_text(value, name, characters_max=4_000 if name == "reason" else ID_CHARACTERS_MAX)
+            check_text(value, name, characters_max=4_000 if name == "reason" else ID_CHARACTERS_MAX)
 
 
 def _check_expiry(expires_at: object) -> None:
@@ -199,16 +223,6 @@ def _check_expiry(expires_at: object) -> None:
             "invalid_time",
             f"{shown(expires_at)} is no instant. Give microseconds since 1970; wallet(…).hold(…) takes a datetime.",
             "expires_at",
-        )
-
-
-def _check_text(value: object, path: str, characters_max: int = ID_CHARACTERS_MAX) -> None:
-    if not isinstance(value, str) or not value or len(value) > characters_max or _CONTROL(value):
-        raise InvalidInput(
-            "invalid_text",
-            f"{shown(value)} cannot stand here. Use text of 1 to {characters_max} characters without control "
-            "characters.",
-            path,
         )
 
 
@@ -251,7 +265,7 @@ def _check_json(value: Any, path: str, depth: int) -> None:
                 raise InvalidInput("invalid_data", f"The key {shown(key)} is not text.", path)
             if not key.isprintable():
                 _check_characters(key, path)
-            _check_json(inner, f"{path}.{key}", depth - 1)
+            _check_json(inner, f"{path}.{key:.60}", depth - 1)
     elif isinstance(value, list | tuple):
         for place, inner in enumerate(value):
             _check_json(inner, f"{path}[{place}]", depth - 1)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, assert_never
 from laurels.core import commands
 from laurels.core.changes import CurrencyDebited
 from laurels.core.errors import Conflict, InsufficientFunds, InvalidInput, Unknown
+from laurels.core.nearest import unknown
 from laurels.core.state import OpenHold
 
 if TYPE_CHECKING:
@@ -161,5 +162,4 @@ def _check_earnable(currency: str, currencies: Mapping[str, Currency]) -> None:
 
 def _check_known(currency: str, currencies: Mapping[str, Currency]) -> None:
     if currency not in currencies:
-        known = ", ".join(currencies) or "none"
-        raise Unknown("unknown_currency", f"The catalog has no currency {currency!r:.60}; it has: {known}.")
+        raise Unknown("unknown_currency", unknown("currency", currency, currencies))

@@ -16,6 +16,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from laurels.core import periods
 from laurels.core.errors import InvalidInput
+from laurels.core.requests import check_id, check_limit, check_offset, read_instant
 from laurels.store import reads
 from laurels.store.tables import profiles, standings
 
@@ -129,17 +130,22 @@ class Board:
 
     def top(self, limit: int = 10, offset: int = 0) -> list[Standing]:
         """Return `limit` lines from the top, after the first `offset`."""
+        check_limit(limit)
+        check_offset(offset)
         with self._read() as connection:
             return self._lines(connection, offset, limit)
 
     def rank(self, user_id: str) -> int | None:
         """Return a user's rank, None for one who is not listed."""
+        check_id(user_id, "user")
         with self._read() as connection:
             found = self._standing(connection, self._label, user_id)
             return None if found is None else self._rank(connection, self._label, found)
 
     def around(self, user_id: str, count: int = 5) -> list[Standing]:
         """Return `count` lines with the user in the middle, shifted at the ends; none for one who is not listed."""
+        check_id(user_id, "user")
+        check_limit(count, "count")
         with self._read() as connection:
             found = self._standing(connection, self._label, user_id)
             if found is None:
@@ -151,8 +157,6 @@ class Board:
     # --- Statements ---------------------------------------------------------------------------------------------------
 
     def _lines(self, connection: Connection, offset: int, limit: int) -> list[Standing]:
-        if limit < 1 or offset < 0:
-            raise InvalidInput("invalid_limit", "A page has at least one line and starts at 0 or later.", "limit")
         order = [standings.c.score.desc(), standings.c.reached_at, standings.c.user_id]
         query = select(standings.c.user_id, standings.c.score, standings.c.reached_at)
         rows = connection.execute(
@@ -245,8 +249,5 @@ def _label(kind: PeriodKind, at: str | datetime | None, zone: str, now: Instant)
             except ValueError:
                 raise InvalidInput("invalid_period", str(key_error), "at") from None
     else:
-        try:
-            instant = now if at is None else periods.from_datetime(at)
-        except periods.NaiveTime as error:
-            raise InvalidInput("naive_time", str(error), "at") from None
+        instant = now if at is None else read_instant(at, "at")
     return periods.period_label(kind, periods.local_day(instant, zone, 0))

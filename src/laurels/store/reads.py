@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import BigInteger, Integer, Text, column, func, select, table
+from sqlalchemy import BigInteger, Integer, Text, column, func, select, table, tuple_
 
 from laurels.core.changes import Change, QuestLeft
 from laurels.core.notifications import Notification
@@ -65,6 +65,11 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     time: datetime
     version: int
     line: int
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Where it stands in its user's ledger: later entries are greater."""
+        return self.version, self.line
 
 
 class StoredUnlock(msgspec.Struct, frozen=True):
@@ -156,14 +161,19 @@ def user_count(connection: Connection) -> int:
 
 
 def ledger(
-    connection: Connection, user_id: str, *, unit: str | None = None, before: int | None = None, limit: int
+    connection: Connection,
+    user_id: str,
+    *,
+    unit: str | None = None,
+    before: tuple[int, int] | None = None,
+    limit: int,
 ) -> list[Entry]:
-    """Return a user's entries, newest first; `before` is the version from which on they were read already."""
+    """Return a user's entries, newest first; `before` is the position from which on they were read already."""
     query = select(entries).where(entries.c.user_id == user_id)
     if unit is not None:
         query = query.where(entries.c.unit == unit)
     if before is not None:
-        query = query.where(entries.c.version < before)
+        query = query.where(tuple_(entries.c.version, entries.c.line) < before)
     rows = connection.execute(query.order_by(entries.c.version.desc(), entries.c.line.desc()).limit(limit)).mappings()
     return [_entry(row) for row in rows]
 

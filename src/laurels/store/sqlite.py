@@ -22,9 +22,10 @@ from sqlalchemy.exc import DBAPIError
 from laurels.core import history
 from laurels.core.changes import Change, CurrencyCredited, Outcome, Skip, addressed
 from laurels.core.decide import Context, Recorded, States
-from laurels.core.errors import Unavailable
+from laurels.core.errors import InvalidInput, Unavailable
 from laurels.core.periods import from_datetime
 from laurels.core.quests import stored_run
+from laurels.core.requests import shown
 from laurels.core.state import UserState
 from laurels.store import schema
 
@@ -66,7 +67,9 @@ class SqliteStore:
 
     def __init__(self, url: str, *, create: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.url = make_url(url)
-        if not create and not Path(self.url.database or "").is_file():
+        if self.url.database in (None, "", ":memory:"):
+            raise InvalidInput("unknown_database", "Laurels keeps its data in a file: sqlite:///FILE.", "url")
+        if not create and not Path(self.url.database).is_file():
             raise Unavailable(
                 "database_missing",
                 f"There is no database at {self.url.database}. `laurels init` makes one; `--database` names another.",
@@ -388,6 +391,8 @@ def translated(url: URL) -> Iterator[None]:
         name, advice, retryable = known
         where = url.database or "the in-memory database"
         raise Unavailable(name, f"{where}: {cause}. {advice}", retryable=retryable) from error
+    except UnicodeEncodeError as error:
+        raise InvalidInput("invalid_text", f"{shown(error.object)} holds a surrogate: it is no text.") from None
 
 
 #: SQLite's primary result codes that a caller can do something about.
