@@ -116,13 +116,14 @@ class Written:
 
 @dataclass
 class Community:
-    """What everybody does in the days before `until`, one day after the other."""
+    """What everybody does in the six weeks before `until`."""
 
     seed: int
     until: date
     posts: list[Written] = field(default_factory=list)
     comments: list[Written] = field(default_factory=list)
     followed: set[tuple[str, str]] = field(default_factory=set)
+    marked: set[str] = field(default_factory=set)
     count: int = 0
 
     def __post_init__(self) -> None:
@@ -134,16 +135,11 @@ class Community:
         """Return the instant before which everything happened."""
         return datetime.combine(self.until, time(), UTC)
 
-    def days(self) -> Iterator[list[Event]]:
-        """Yield the events of each day in order of time, the oldest day first; nothing lies after the end."""
-        waiting: list[Event] = []
-        for number in range(DAYS):
-            day = self.until - timedelta(days=DAYS - number)
-            waiting += self._day(number, day)
-            close = datetime.combine(day + timedelta(days=1), time(), UTC)
-            waiting.sort(key=lambda event: (event.time, event.id))
-            yield [event for event in waiting if event.time and event.time < close]
-            waiting = [event for event in waiting if event.time and event.time >= close]
+    def events(self) -> list[tuple[datetime, Event]]:
+        """Return all events with their times, in order; people's days are their own, so they overlap."""
+        days = [self._day(number, self.until - timedelta(days=DAYS - number)) for number in range(DAYS)]
+        told = [(event.time, event) for day in days for event in day if event.time and event.time < self.end]
+        return sorted(told, key=lambda one: (one[0], one[1].id))
 
     def _day(self, number: int, day: date) -> Iterator[Event]:
         visits = [
@@ -181,12 +177,18 @@ class Community:
         """Yield a moderator's evening round: posts for the front page, comments that helped."""
         at = datetime.combine(day, time(21, 30), UTC)
         moderator = self.dice.choice(MODERATORS)
-        for post in self._recent(self.posts, at, 2):
+        for post in self._unmarked(self._recent(self.posts, at, 2)):
             data = {"post": post.id, "author": post.author}
-            yield self._event("post.featured", moderator, at, data, f"featured-{post.id}")
-        for comment in self._recent(self.comments, at, 3):
+            yield self._event("post.featured", moderator, at, data)
+        for comment in self._unmarked(self._recent(self.comments, at, 3)):
             data = {"comment": comment.id, "author": comment.author}
-            yield self._event("comment.helpful", moderator, at, data, f"helpful-{comment.id}")
+            yield self._event("comment.helpful", moderator, at, data)
+
+    def _unmarked(self, things: list[Written]) -> list[Written]:
+        """Leave out what was marked before, and remember the rest as marked."""
+        fresh = [thing for thing in things if thing.id not in self.marked]
+        self.marked.update(thing.id for thing in fresh)
+        return fresh
 
     def _arrival(self, person: Person, day: date) -> datetime:
         minutes = self.dice.triangular(7 * 60, 22 * 60, 19 * 60)
@@ -210,7 +212,7 @@ class Community:
     def _event(self, kind: str, user: str, at: datetime, data: Mapping[str, object], event_id: str = "") -> Event:
         if not event_id:
             self.count += 1
-            event_id = f"{kind.partition('.')[0]}-{self.count}"
+            event_id = f"{kind.rpartition('.')[2]}-{self.count}"
         return Event(kind, user=user, id=event_id, time=at, data=data)
 
 
@@ -291,32 +293,22 @@ def _occupied(url: str, why: str) -> Conflict:
 
 
 def _record(engine: Engine, community: Community, clock: Clock, progress: Progress) -> tuple[int, int, Outcome]:
-    """Record day after day as it passes; return how many events there are, how many are new, and what tells most."""
+    """Record hour after hour as it passes; return how many events there are, how many are new, and what tells most."""
     step = progress("Six weeks pass", "days")
     clock.now = community.end - timedelta(days=DAYS)
     for person in PEOPLE:
         engine.user(person.id).set(display_name=person.name, timezone=person.zone)
-    told = new = 0
-    best: Outcome | None = None
-    for number, events in enumerate(community.days(), start=1):
-        new_before = new
-        for together in _hourly(events):
-            clock.now = together[-1].time or clock.now
-            outcomes = engine.record(together)
-            told += len(outcomes)
-            new += sum(outcome.status == "applied" for outcome in outcomes)
-            best = max([*([best] if best else []), *outcomes], key=_tells)
-        if new > new_before:
-            _go_shopping(engine, community, number)
-        step(number, DAYS)
-    assert best is not None
-    return told, new, best
-
-
-def _hourly(events: Sequence[Event]) -> Iterator[list[Event]]:
-    """Yield the events of each hour, so that they are recorded when they happen, give or take."""
-    for _, together in groupby(events, key=lambda event: event.time and event.time.replace(minute=0, second=0)):
-        yield list(together)
+    outcomes: list[Outcome] = []
+    today = community.end.date()
+    for hour, together in groupby(community.events(), key=lambda one: one[0].replace(minute=0, second=0)):
+        times, events = zip(*together, strict=True)
+        if hour.date() != today and any(outcome.status == "applied" for outcome in outcomes[-1:]):
+            _go_shopping(engine, community.seed, hour.date())
+        clock.now, today = times[-1], hour.date()
+        outcomes += engine.record(events)
+        step(DAYS - (community.end - hour).days, DAYS)
+    new = sum(outcome.status == "applied" for outcome in outcomes)
+    return len(outcomes), new, max(outcomes, key=_tells)
 
 
 def _tells(outcome: Outcome) -> int:
@@ -326,12 +318,13 @@ def _tells(outcome: Outcome) -> int:
     return len(kinds) + 4 * later + 3 * ("level.reached" in kinds) + 2 * ("achievement.unlocked" in kinds)
 
 
-def _go_shopping(engine: Engine, community: Community, number: int) -> None:
-    dice = Random(f"shop {community.seed} {number}")
+def _go_shopping(engine: Engine, seed: int, day: date) -> None:
+    """Let some of those who can afford something buy it, before the day begins."""
+    dice = Random(f"laurels {seed} shop {day}")
     for person in PEOPLE:
         thing, price = dice.choice(SHOP)
         if dice.random() < BUYS and engine.profile(person.id).balances["sparkle"].available >= price:
-            engine.wallet(person.id).spend("sparkle", price, reason=thing, request_id=f"order-{number}")
+            engine.wallet(person.id).spend("sparkle", price, reason=thing, request_id=f"order-{day}")
 
 
 def _tour(engine: Engine, url: str, community: Community, told: int, new: int, best: Outcome) -> Tour:
