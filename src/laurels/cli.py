@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from laurels.core.catalog import Catalog
     from laurels.core.changes import Outcome
     from laurels.engine import Engine
+    from laurels.handles import UserHandle
     from laurels.importers.loading import Tally
     from laurels.protocols import Progress
     from laurels.settings import Settings
@@ -97,7 +97,6 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # A terminal that knows no emoji gets question marks, not a crash.
-    warnings.showwarning = lambda message, *_, **__: say(f"laurels: {message}")
     app()
 
 
@@ -428,12 +427,13 @@ def users_set(  # noqa: PLR0913  a flag for each thing that can be set
     given = {name: value for name, value in given.items() if value is not None}
     given |= {"display_name": display_name or None} if display_name is not None else {}
     given |= {"avatar_url": avatar_url or None} if avatar_url is not None else {}
-    if not given and not group:
+    groups = pairs(group or [], "--group")
+    if not given and not groups:
         raise typer.BadParameter("nothing is given to set; see laurels users set --help")
     with opened(database, create=True) as engine:
         handle = engine.user(user)
-        if group:
-            given["groups"] = regrouped(engine, user, group)
+        if groups:
+            given["groups"] = {name: value for name, value in {**groups_of(handle), **groups}.items() if value}
         profile = handle.set(**given)
         if as_json:
             print_json(profile)
@@ -657,20 +657,22 @@ def catalog_summary(catalog: Catalog) -> str:
     return f"{catalog.name!r}, with rules: {rules}, achievements: {achievements}, quests: {quests}"
 
 
-def regrouped(engine: Engine, user: str, given: list[str]) -> dict[str, str]:
-    """Return a user's groups after `name=value` of some; an empty value leaves the group."""
+def pairs(given: list[str], flag: str) -> dict[str, str]:
+    """Return what stands as `NAME=VALUE` in a flag that may be repeated."""
+    for pair in given:
+        if "=" not in pair:
+            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint=flag)
+    return dict(pair.split("=", 1) for pair in given)
+
+
+def groups_of(user: UserHandle) -> dict[str, str]:
+    """Return a user's groups; none for a user who is not there yet."""
     from laurels.core.errors import Unknown
 
     try:
-        groups = dict(engine.profile(user).groups)
+        return user.profile().groups
     except Unknown:
-        groups = {}
-    for pair in given:
-        name, equals, value = pair.partition("=")
-        if not equals:
-            raise typer.BadParameter(f"{pair!r} is not NAME=VALUE", param_hint="--group")
-        groups[name] = value
-    return {name: value for name, value in groups.items() if value}
+        return {}
 
 
 def show_outcome(engine: Engine, outcome: Outcome, *, as_json: bool) -> None:
