@@ -27,7 +27,7 @@ from laurels.core.errors import InvalidInput, LaurelsError, Unknown
 from laurels.core.nearest import unknown
 from laurels.core.periods import from_datetime
 from laurels.core.profile import profile_of
-from laurels.core.requests import FUTURE_US_MAX, check_limit, check_text, receive
+from laurels.core.requests import FUTURE_US_MAX, check_limit, check_text, receive, shown
 from laurels.handles import UserHandle, WalletHandle
 from laurels.lanes import Lane, Unit
 from laurels.leaderboards import projector
@@ -87,13 +87,13 @@ def open(  # noqa: A001  `laurels.open` is the name that fits
         raise
 
 
-def _store(url: str, *, create: bool, busy_timeout_s: float) -> Store:
-    scheme = url.partition(":")[0]
-    if scheme == "sqlite":
+def _store(url: object, *, create: bool, busy_timeout_s: float) -> Store:
+    if isinstance(url, str) and url.startswith("sqlite:"):
         from laurels.store.sqlite import SqliteStore  # noqa: PLC0415  each database's driver only where it is used
 
         return SqliteStore(url, create=create, busy_timeout_s=busy_timeout_s)
-    raise InvalidInput("unknown_database", f"{scheme!r} is no database Laurels runs on. Use sqlite:///FILE.", "url")
+    scheme = shown(url.partition(":")[0] if isinstance(url, str) else url)  # The rest may hold a password.
+    raise InvalidInput("unknown_database", f"{scheme} is no database Laurels runs on. Use sqlite:///FILE.", "url")
 
 
 class Engine:
@@ -344,31 +344,31 @@ class Engine:
     def apply_catalog(self, catalog: Catalog) -> int:
         """Make a catalog the current revision and return its number; it acts on what is recorded from then on."""
         with self._store.write() as transaction:
-            revision = transaction.revision() + 1
-            transaction.connection.execute(
-                catalog_revisions.insert().values(
-                    revision=revision, name=catalog.name, source=catalog.source, applied_at=self.now()
-                )
+            applied = self._apply(transaction, catalog)
+        self._catalog = applied
+        return applied.revision
+
+    def _apply(self, transaction: Transaction, catalog: Catalog) -> Catalog:
+        revision = transaction.revision() + 1
+        transaction.connection.execute(
+            catalog_revisions.insert().values(
+                revision=revision, name=catalog.name, source=catalog.source, applied_at=self.now()
             )
-        self._catalog = replace(catalog, revision=revision)
-        return revision
+        )
+        return replace(catalog, revision=revision)
 
     def _choose(self, given: Catalog | None, first: str | Path) -> Catalog:
         """Return the catalog to start with, applying the one given if its content was never a revision."""
         with self.read() as connection:
-            current = reads.current_revision(connection)
-            known = reads.revision_of(connection, given.source) if given is not None else None
-        if current is not None and (given is None or known is not None):
-            if given is not None and known != current.revision:
-                warnings.warn(
-                    f"The catalog given is revision {known} of this database; the current one is {current.revision} "
-                    "and stays. Use `laurels catalog apply` to go back on purpose.",
-                    stacklevel=4,
-                )
-            return replace(parse_catalog(current.source, format="json"), revision=current.revision)
-        chosen = given if given is not None else load_catalog(first)
-        self.apply_catalog(chosen)
-        return self._catalog
+            current = _revision_to_keep(connection, given)
+        if current is None:
+            chosen = given if given is not None else load_catalog(first)
+            with self._store.write() as transaction:
+                # Another process may have been here while this one waited for the lock.
+                current = _revision_to_keep(transaction.connection, given)
+                if current is None:
+                    return self._apply(transaction, chosen)
+        return replace(parse_catalog(current.source, format="json"), revision=current.revision)
 
     def _current(self, transaction: Transaction) -> Catalog:
         """Return the catalog that is current inside a transaction: it may have moved while this process waited."""
@@ -415,6 +415,23 @@ class Engine:
     ) -> None:
         """Close the engine."""
         self.close()
+
+
+def _revision_to_keep(connection: Connection, given: Catalog | None) -> reads.Revision | None:
+    """Return the current revision; None where there is none, or where the catalog given was never one."""
+    current = reads.current_revision(connection)
+    if current is None or given is None:
+        return current
+    known = reads.revision_of(connection, given.source)
+    if known is None:
+        return None
+    if known != current.revision:
+        warnings.warn(
+            f"The catalog given is revision {known} of this database; the current one is {current.revision} "
+            "and stays. Use `laurels catalog apply` to go back on purpose.",
+            stacklevel=5,
+        )
+    return current
 
 
 def _decide_units(

@@ -238,9 +238,9 @@ class UserHandle:
     def outcome(self, request_id: str) -> Outcome:
         """Return what a request of this user caused. Raises Unknown `unknown_request`."""
         check_id(request_id, "id")
-        with self._engine.write() as transaction:
-            self._state(transaction.connection)
-            found = transaction.recorded(self.user_id, request_id)
+        with self._engine.read() as connection:
+            self._state(connection)
+            found = reads.outcome_of(connection, self.user_id, request_id)
         if found is None:
             raise Unknown("unknown_request", f"{self.user_id!r} has no request {request_id!r}.")
         return found

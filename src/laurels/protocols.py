@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from laurels.core.catalog import Catalog
-    from laurels.core.changes import Outcome
     from laurels.core.decide import Context, Decision, RequestKey, States, Touches
 
 
@@ -37,10 +36,6 @@ class Transaction(Protocol):
 
     def remember(self, context: Context, user_ids: Iterable[str], catalog: Catalog) -> None:
         """Give the context the memories of users with late requests, and their documents what they had forgotten."""
-        ...
-
-    def recorded(self, user_id: str, request_id: str) -> Outcome | None:
-        """Return what a request caused, None for one that is not in the journal."""
         ...
 
     def save(self, decisions: Sequence[Decision], states: States) -> None:

@@ -17,6 +17,7 @@ def start(program: str, *arguments: object, before: tuple[str, ...] = ()) -> sub
     return subprocess.Popen(
         [*before, sys.executable, "-c", program, *map(str, arguments)],
         env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

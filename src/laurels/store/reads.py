@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import BigInteger, Integer, Text, column, func, select, table, tuple_
 
-from laurels.core.changes import Change, QuestLeft
+from laurels.core.changes import Change, Outcome, QuestLeft, Skip, addressed
 from laurels.core.notifications import Notification
 from laurels.core.periods import to_datetime
 from laurels.core.state import QuestRun, UserState
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from laurels.core.periods import Instant
 
 _decode_changes = msgspec.json.Decoder(list[Change]).decode
+_decode_skips = msgspec.json.Decoder(tuple[Skip, ...]).decode
+_decode_touched = msgspec.json.Decoder(list[tuple[str, int]]).decode
 _decode_state = msgspec.json.Decoder(UserState).decode
 
 entries = table(
@@ -250,6 +252,29 @@ def request_of(connection: Connection, user_id: str, request_id: str) -> StoredR
         recorded_at=to_datetime(row.recorded_at),
         revision=row.revision,
         data=None if row.data is None else msgspec.json.decode(row.data),
+    )
+
+
+def outcome_of(connection: Connection, user_id: str, request_id: str) -> Outcome | None:
+    """Return what a request caused, for everyone it touched; None for one that is not in the journal."""
+    columns = (journal.c.touched, journal.c.changes, journal.c.skipped)
+    query = select(*columns).where(
+        journal.c.actor_id == user_id, journal.c.request_id == request_id, journal.c.user_id == user_id
+    )
+    row = connection.execute(query).one_or_none()
+    if row is None:
+        return None
+    shown = addressed(user_id, _decode_changes(row.changes))
+    for other, version in _decode_touched(row.touched) if row.touched else ():
+        theirs = select(journal.c.changes).where(journal.c.user_id == other, journal.c.version == version)
+        for changes in connection.scalars(theirs):
+            shown += addressed(other, _decode_changes(changes))
+    return Outcome(
+        user_id=user_id,
+        event_id=request_id,
+        status="applied",
+        changes=tuple(shown),
+        skipped=_decode_skips(row.skipped) if row.skipped else (),
     )
 
 

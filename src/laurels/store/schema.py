@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 #: The newest migration; a test holds it against the folder.
 HEAD = "0001"
+#: Tables that a database has, at any version, if it is ours.
+OURS = {"alembic_version", "catalog_revisions", "journal"}
 
 
 def prepare(engine: Engine) -> None:
@@ -40,12 +42,12 @@ def prepare(engine: Engine) -> None:
 
 def _version(connection: Connection) -> str | None:
     names = inspect(connection).get_table_names()
-    if "alembic_version" in names and "journal" in names:
+    if OURS.issubset(names):
         return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
     if names:
         raise Unavailable(
             "database_foreign",
-            f"{connection.engine.url.render_as_string()} holds tables that are not Laurels' ({', '.join(names[:3])}). "
+            f"{connection.engine.url.database} holds tables that are not Laurels' ({', '.join(names[:3])}). "
             "Give Laurels a database of its own.",
         )
     return None
@@ -63,8 +65,8 @@ def _upgrade(connection: Connection, found: str | None) -> None:
     if found is not None and found not in known:
         raise Unavailable(
             "database_newer",
-            f"The database has schema {found}, which this version of Laurels does not know (it knows {HEAD}). "
-            "Upgrade Laurels, or open the database with the version that wrote it.",
+            f"{connection.engine.url.database} has schema {found}, which this version of Laurels does not know (it "
+            f"knows {HEAD}). Upgrade Laurels, or open the database with the version that wrote it.",
         )
     command.upgrade(config, "head")
     if connection.scalar(select(facts.c.value).where(facts.c.name == "epoch")) is None:

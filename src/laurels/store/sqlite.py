@@ -8,6 +8,7 @@ SQL.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from laurels.core import history
 from laurels.core.changes import Change, CurrencyCredited, Outcome, Skip, addressed
@@ -66,10 +67,8 @@ class SqliteStore:
     """
 
     def __init__(self, url: str, *, create: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        self.url = make_url(url)
-        if self.url.database in (None, "", ":memory:"):
-            raise InvalidInput("unknown_database", "Laurels keeps its data in a file: sqlite:///FILE.", "url")
-        if not create and not Path(self.url.database).is_file():
+        self.url = _file_url(url)
+        if not create and not Path(self.url.database or "").is_file():
             raise Unavailable(
                 "database_missing",
                 f"There is no database at {self.url.database}. `laurels init` makes one; `--database` names another.",
@@ -78,8 +77,13 @@ class SqliteStore:
         self._engine: Engine = create_engine(self._driver_url(), pool_size=5, max_overflow=20)
         event.listen(self._engine, "connect", self._configure)
         event.listen(self._engine, "begin", self._begin)
-        with translated(self.url):
-            schema.prepare(self._engine)
+        try:
+            with translated(self.url):
+                schema.prepare(self._engine)
+                self._keep_log()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Give up every connection."""
@@ -104,11 +108,18 @@ class SqliteStore:
     def _driver_url(self) -> URL:
         return self.url.set(drivername="sqlite+pysqlite")
 
+    def _keep_log(self) -> None:
+        """Let the file keep a write-ahead log from now on: only here, so that no other program's file is changed."""
+        with self._engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)
+            if driver.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                self._wait_for(driver, "PRAGMA journal_mode = WAL")
+
     def _configure(self, connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
         assert isinstance(connection, sqlite3.Connection)
         connection.isolation_level = None  # Transactions begin where we say so.
         connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout_s * 1000)}")
-        connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
         connection.execute("PRAGMA foreign_keys = ON")
         connection.execute("PRAGMA cache_size = -65536")
@@ -121,12 +132,16 @@ class SqliteStore:
             return
         driver = connection.connection.driver_connection
         assert isinstance(driver, sqlite3.Connection)
+        self._wait_for(driver, "BEGIN IMMEDIATE")
+
+    def _wait_for(self, driver: sqlite3.Connection, statement: str) -> None:
+        """Execute a statement that others' locks hold up; some SQLite would not wait for at all."""
         deadline = time.monotonic() + self._busy_timeout_s
         driver.execute("PRAGMA busy_timeout = 0")
         try:
             while True:
                 try:
-                    driver.execute("BEGIN IMMEDIATE")
+                    driver.execute(statement)
                 except sqlite3.OperationalError as error:
                     if error.sqlite_errorcode & 0xFF not in BUSY_CODES or time.monotonic() > deadline:
                         raise
@@ -189,13 +204,6 @@ class SqliteTransaction:
                     if quest in catalog.quests
                 ),
             )
-
-    def recorded(self, user_id: str, request_id: str) -> Outcome | None:
-        """Return what a request caused, None for one that is not in the journal."""
-        context = Context()
-        self._load_recorded(context, [(user_id, request_id)])
-        found = context.recorded.get((user_id, request_id))
-        return None if found is None else found.outcome
 
     def save(self, decisions: Sequence[Decision], states: States) -> None:
         """Write what was decided: journal, documents, and the rows of what is rare."""
@@ -377,6 +385,23 @@ def _text(document: bytes | None) -> str | None:
     return None if document is None else document.decode()
 
 
+def _file_url(url: str) -> URL:
+    """Return a database URL that names a file."""
+    try:
+        parsed = make_url(url)
+        name = os.fsencode(parsed.database or "")
+    except (ArgumentError, UnicodeEncodeError):
+        name = b""
+    if name in (b"", b":memory:") or b"\0" in name or parsed.host:
+        raise InvalidInput(
+            "unknown_database",
+            f"{shown(url)} names no file, and Laurels keeps its data in one: sqlite:///FILE, or sqlite:////FILE with "
+            "a full path.",
+            "url",
+        )
+    return parsed
+
+
 @contextmanager
 def translated(url: URL) -> Iterator[None]:
     """Turn what SQLite and SQLAlchemy raise into errors that name the file and the way out."""
@@ -389,10 +414,22 @@ def translated(url: URL) -> Iterator[None]:
         if known is None:
             raise
         name, advice, retryable = known
-        where = url.database or "the in-memory database"
-        raise Unavailable(name, f"{where}: {cause}. {advice}", retryable=retryable) from error
+        if code == sqlite3.SQLITE_CANTOPEN:
+            advice = _why_not_opened(Path(url.database or ""))
+        raise Unavailable(name, f"{url.database}: {cause}. {advice}", retryable=retryable) from error
     except UnicodeEncodeError as error:
         raise InvalidInput("invalid_text", f"{shown(error.object)} holds a surrogate: it is no text.") from None
+
+
+def _why_not_opened(path: Path) -> str:
+    try:
+        if path.is_dir():
+            return "It is a folder: name a file in it."
+        if not path.parent.is_dir():
+            return f"There is no folder {path.parent}: make it first, or name another."
+    except OSError:
+        pass  # Not even that may be looked at.
+    return "May this user read and write the file and its folder?"
 
 
 #: SQLite's primary result codes that a caller can do something about.
@@ -400,10 +437,10 @@ UNAVAILABLE: Mapping[int, tuple[str, str, bool]] = {
     sqlite3.SQLITE_BUSY: ("database_busy", "Another process has held the write lock for too long; try again.", True),
     sqlite3.SQLITE_LOCKED: ("database_busy", "Another connection has held the lock for too long; try again.", True),
     sqlite3.SQLITE_READONLY: ("database_read_only", "Make the file and its folder writable for this user.", False),
-    sqlite3.SQLITE_CANTOPEN: ("database_unreadable", "Does its folder exist, and may this user write there?", False),
+    sqlite3.SQLITE_CANTOPEN: ("database_unreadable", "", False),
     sqlite3.SQLITE_PERM: ("database_unreadable", "May this user read and write the file?", False),
     sqlite3.SQLITE_FULL: ("database_full", "The disk or its quota is full; nothing was recorded. Make room.", True),
-    sqlite3.SQLITE_IOERR: ("database_io_error", "The disk did not do what it was asked; look at its health.", True),
+    sqlite3.SQLITE_IOERR: ("database_io_error", "The disk refused: is there room, and is it healthy?", True),
     sqlite3.SQLITE_NOTADB: ("database_foreign", "This file is no SQLite database; choose another.", False),
     sqlite3.SQLITE_CORRUPT: ("database_corrupt", "The file is damaged; restore it from a backup.", False),
 }
