@@ -448,7 +448,6 @@ def _earlier_runs(
 
 def _quest_view(quest: Quest, run: QuestRun, key: str, draft: Draft) -> QuestView:
     starts_at, ends_at = quests.bounds(quest, run.label, draft.state)
-    value, target = quests.progress(run, quest)
     return QuestView(
         quest=quest.code,
         name=quest.name,
@@ -456,8 +455,8 @@ def _quest_view(quest: Quest, run: QuestRun, key: str, draft: Draft) -> QuestVie
         type=quest.type,
         period=key,
         status=quests.status(quest, run, key, draft),
-        value=value,
-        target=target,
+        value=quests.progress(run, quest),
+        target=quest.total,
         starts_at=None if starts_at is None else periods.to_datetime(starts_at),
         ends_at=None if ends_at is None else periods.to_datetime(ends_at),
     )

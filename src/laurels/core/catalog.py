@@ -227,11 +227,16 @@ class Quest:
 
     #: The kind of its windows; all but the periodic types have one window, for all time.
     period: PeriodKind = field(init=False)
+    #: What each goal asks for, and all of them together.
+    targets: tuple[int, ...] = field(init=False)
+    total: int = field(init=False)
 
     def __post_init__(self) -> None:
-        """Derive the kind of its windows from its type, once: it is asked for with every event."""
+        """Derive, once, what is asked for with every event."""
         is_periodic = self.type in ("daily", "weekly", "monthly")
         object.__setattr__(self, "period", self.type if is_periodic else "alltime")
+        object.__setattr__(self, "targets", tuple(goal.target for goal in self.goals))
+        object.__setattr__(self, "total", sum(self.targets))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

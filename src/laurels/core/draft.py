@@ -146,11 +146,20 @@ class Draft(msgspec.Struct, eq=False):
 
     def add(self, metric: str, delta: int) -> int:
         """Move a metric that sums up, built-in or declared, and return its new value. `delta` is not 0."""
-        value = self.state.value(metric) + delta
+        metrics = self.state.metrics
+        old = metrics.get(metric)
+        if old is None:
+            old = self.state.value(metric)
+        value = old + delta
         if not -AMOUNT_MAX <= value <= AMOUNT_MAX:
             check_range(value, metric)
-        self._set(metric, value - delta, value)
+        if metric not in self.before:  # From here `_set`, written out: this runs three times for every event.
+            self.before[metric] = old
+        metrics[metric] = value
+        self.dirty.add(metric)
         self.moves.append((metric, delta, ()))
+        if self.memory is not None:
+            self.memory.note_change(metric, self.at)
         return value
 
     def change_metric(self, metric: str, delta: int) -> None:

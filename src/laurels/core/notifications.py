@@ -32,11 +32,15 @@ class Notification(msgspec.Struct, frozen=True, kw_only=True):
     read_at: datetime | None = None
 
 
+#: What users are told of; everything else only shows in their profile.
+_TOLD = (LevelReached, AchievementUnlocked, QuestCompleted)
+
+
 def notify(draft: Draft, catalog: Catalog, now: Instant) -> list[Notification]:
     """Return the notifications that a request causes for one user, in the order in which things happened."""
     notifications = []
     for change in draft.changes:
-        told = _words(change, catalog)
+        told = _words(change, catalog) if isinstance(change, _TOLD) else None
         if told is not None:
             draft.state.notified += 1
             kind, title, message, image, data = told

@@ -253,6 +253,7 @@ def period_label(kind: PeriodKind, day: int) -> int:
             assert_never(kind)
 
 
+@lru_cache(maxsize=4_096)
 def period_key(kind: PeriodKind, label: int) -> str:
     """How people and URLs write the period: `2026-11-22`, `2026-W47`, `2026-11` or `all`."""
     match kind:

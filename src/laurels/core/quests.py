@@ -8,6 +8,7 @@ end. A window holds one run at a time; further ones start at 0 after the cooldow
 from __future__ import annotations
 
 from bisect import insort
+from operator import ge
 from typing import TYPE_CHECKING, Literal
 
 from laurels.core import periods
@@ -55,7 +56,7 @@ def _count(draft: Draft, catalog: Catalog) -> None:
             elif kind == "max":
                 counts[place] = max(counts[place], amount)
             else:
-                counts[place] = _see(run, metric, values, quest.goals[place].target)
+                counts[place] = _see(run, metric, values, quest.targets[place])
             if is_fulfilled(run, quest):
                 draft.fulfilled[quest.code] = quest
             elif draft.fulfilled:
@@ -72,7 +73,7 @@ def _run_of(draft: Draft, quest: Quest) -> QuestRun | None:
     if run is not None:
         if len(run.counts) != len(quest.goals):  # The catalog's goals were edited while it ran.
             run.counts = (run.counts + [0] * len(quest.goals))[: len(quest.goals)]
-        draft.quest_progress[code] = progress(run, quest)[0]
+        draft.quest_progress[code] = progress(run, quest)
         if run is not draft.state.quests[code]:
             draft.changes.append(QuestLeft(code, run))  # Written when the request is decided: what it stands at then.
     return run
@@ -117,10 +118,10 @@ def note_progress(draft: Draft, catalog: Catalog) -> None:
             continue
         before, quest, run = counted[code], catalog.quests[code], draft.quest_runs[code]
         assert run is not None
-        value, target = progress(run, quest)
-        if 10 * value // target > max(10 * before // target, 0):
+        value = progress(run, quest)
+        if value > before and 10 * value // quest.total > max(10 * before // quest.total, 0):
             key = run_key(quest, run.label, run.number)
-            draft.changes.append(QuestProgressed(code, key, value, target))
+            draft.changes.append(QuestProgressed(code, key, value, quest.total))
 
 
 def accept(command: commands.AcceptQuest, draft: Draft, catalog: Catalog) -> None:
@@ -230,8 +231,7 @@ def status(quest: Quest, run: QuestRun, key: str, draft: Draft) -> QuestStatus:
 def stored_run(quest: Quest, key: str, completed_at: Instant) -> QuestRun:
     """Return a completed run from what its row says."""
     _, _, number = key.partition("#")
-    counts = [goal.target for goal in quest.goals]
-    return QuestRun(label_of(quest, key), int(number or 1), counts, completed_at=completed_at)
+    return QuestRun(label_of(quest, key), int(number or 1), list(quest.targets), completed_at=completed_at)
 
 
 def _completions_before(draft: Draft, code: str) -> int:
@@ -283,21 +283,14 @@ def _open_window(draft: Draft, quest: Quest, run: QuestRun) -> None:
     draft.state.quests[code] = run
 
 
-def progress(run: QuestRun, quest: Quest) -> tuple[int, int]:
-    """Return value and target of a run: the sums over its goals, none counted beyond its target."""
-    value = total = 0
-    for count, goal in zip(run.counts, quest.goals, strict=True):
-        value += min(count, goal.target)
-        total += goal.target
-    return value, total
+def progress(run: QuestRun, quest: Quest) -> int:
+    """Return how much of `quest.total` a run has: the sum over its goals, none counted beyond its target."""
+    return sum(map(min, run.counts, quest.targets))
 
 
 def is_fulfilled(run: QuestRun, quest: Quest) -> bool:
     """Say whether every goal is met."""
-    for count, goal in zip(run.counts, quest.goals, strict=True):  # noqa: SIM110  all() is twice as slow here
-        if count < goal.target:
-            return False
-    return True
+    return all(map(ge, run.counts, quest.targets))
 
 
 def _label(quest: Quest, draft: Draft) -> int:
