@@ -13,12 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from itertools import groupby
+from operator import itemgetter
 from typing import TYPE_CHECKING, assert_never
 from zoneinfo import ZoneInfo
 
 from rich.console import Group, RenderableType
 from rich.filesize import decimal
-from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, ProgressColumn, TextColumn
 from rich.progress import Progress as Bars
 from rich.table import Table
 from rich.text import Text
@@ -203,14 +204,15 @@ def achievements(views: Sequence[AchievementView]) -> RenderableType:
     """Return what is unlocked, by rarity from the rarest, and the three that are nearest."""
     unlocked = [view for view in views if view.unlocked]
     rarities = _grid("left", "left")
-    for rarity in sorted({view.rarity for view in unlocked}, key=lambda name: -POINTS[name]):
+    for rarity, _ in sorted(POINTS.items(), key=itemgetter(1), reverse=True):
         names = [
             _icon(view.icon) + view.name + (f" ×{view.times}" if view.times > 1 else "")
             for view in unlocked
             if view.rarity == rarity
         ]
         style = RARITY_STYLES[rarity]
-        rarities.add_row(Text(rarity.replace("_", " "), f"bold {style}"), Text(" · ".join(names), style))
+        if names:
+            rarities.add_row(Text(rarity.replace("_", " "), f"bold {style}"), Text(" · ".join(names), style))
     coming = [view for view in views if 0 < view.value < view.target and not view.secret]
     nearest = _grid("left", "left", "left", "left")
     for view in sorted(coming, key=lambda view: -view.value / view.target)[:3]:
@@ -480,40 +482,44 @@ def tour(of: Tour, program: str) -> Iterator[RenderableType]:
         "export achievements": "who has what, for a spreadsheet",
         "doctor": "whether the ledger proves its balances",
     }
-    lines = Text("\n").join(
+    what_to_type = Text("\n").join(
         Text.assemble((f"{program} {command} --database {shlex.quote(of.url)}", "bold"), (f"   {what}", "grey62"))
         for command, what in commands.items()
     )
-    yield Group(title("What to type next", f"the community stays in {of.url}"), lines)
+    yield Group(title("What to type next", f"the community stays in {of.url}"), what_to_type)
 
 
 # --- Long work --------------------------------------------------------------------------------------------------------
 
 
-class _Count(ProgressColumn):
-    """How much is done of how much, and how fast."""
+class _Pace(ProgressColumn):
+    """
+    How much is done of how much, how fast since the beginning, and how long it will take.
+
+    Rich's own columns forget the speed whenever a total changes, which estimates do all the time.
+    """
 
     def render(self, task: Task) -> Text:
         """Return it for one step."""
         unit = task.fields["unit"]
-        shown: Callable[[float], str] = decimal if unit == "bytes" else lambda number: f"{number:,.0f}"  # type: ignore[assignment]
+        elapsed = task.elapsed or 0.0
+        rate = task.completed / elapsed if elapsed else 0.0
+        shown = decimal if unit == "bytes" else "{:,}".format
         count = shown(int(task.completed)) + (f" of {shown(int(task.total))}" if task.total else "")
-        speed = task.finished_speed or task.speed
-        return Text(
-            f"{count} {unit if unit != 'bytes' else ''}" + (f" · {shown(int(speed))}/s" if speed else ""), "grey62"
-        )
+        words = [count if unit == "bytes" else f"{count} {unit}"]
+        words += [f"{shown(int(rate))}/s"] if rate else []
+        if task.finished:
+            words.append(f"in {timedelta(seconds=round(elapsed))}")
+        elif task.total and rate:
+            words.append(f"{timedelta(seconds=round((task.total - task.completed) / rate))} left")
+        return _dim(" · ".join(words))
 
 
 @contextmanager
 def progress_bars(console: Console, *, disable: bool = False) -> Iterator[Progress]:
     """Show a bar for each step of long work, with its rate and the time left; nothing where nobody is watching."""
-    columns = (
-        TextColumn("{task.description:<20}"),
-        BarColumn(30),
-        _Count(),
-        TimeRemainingColumn(elapsed_when_finished=True),
-    )
-    with Bars(*columns, console=console, disable=disable or not console.is_terminal, speed_estimate_period=10) as bars:
+    columns = (TextColumn("{task.description:<20}"), BarColumn(30), _Pace())
+    with Bars(*columns, console=console, disable=disable or not console.is_terminal) as bars:
 
         def begin(what: str, unit: str) -> Callable[[int, int | None], None]:
             for task in bars.tasks:
