@@ -97,7 +97,7 @@ def test_somebody_without_a_streak_has_missed_every_day_but_today(open_engine):
 def test_an_unknown_streak_is_named_with_the_nearest(open_engine):
     engine = open_engine(STREAKS)
     came(engine, 1)
-    with pytest.raises(Unknown, match="unknown streak .dayly.; did you mean .daily."):
+    with pytest.raises(Unknown, match=r"unknown streak 'dayly'; did you mean 'daily'\?"):
         engine.user("ada").streak_days("dayly")
 
 
