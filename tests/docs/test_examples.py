@@ -1,0 +1,100 @@
+"""What the pages tell readers to do works, and comes out as they say."""
+
+import gzip
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+
+import laurels
+from docs import examples, generate
+from laurels.catalog_file import bundled_text, parse_catalog
+from laurels.settings import Settings
+from tests.importers.dump import question, up, user, write_dump
+
+ROOT = Path(__file__).parents[2]
+CATALOG_PAGE = (ROOT / "docs/reference/catalog.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *generate.PAGES]
+COMMANDS = {tuple(path.split()) for path, _ in generate.commands()}
+GROUPS = {path[:2] for path in COMMANDS if len(path) > 2}
+
+
+def blocks(page, language):
+    return [block.text for block in examples.blocks(page) if block.language == language]
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
+def test_a_reader_who_follows_the_page_sees_what_it_shows(page, tmp_path):
+    """If the program is right and the page is not: docs/generate.py --outputs."""
+    differences = list(examples.differences((ROOT / page).read_text(encoding="utf-8"), tmp_path))
+    assert not differences, "\n\n".join(differences)
+
+
+def test_the_examples_of_the_catalog_page_make_one_catalog():
+    catalog = parse_catalog("\n".join(blocks(CATALOG_PAGE, "toml")))
+    assert [rule.id for rule in catalog.rules] == ["post-create", "first-post-of-day", "reaction-received"]
+
+
+def test_the_commands_of_the_catalog_page_work(tmp_path):
+    (tmp_path / "catalog.toml").write_text("\n".join(blocks(CATALOG_PAGE, "toml")), encoding="utf-8")
+    assert list(examples.differences(CATALOG_PAGE, tmp_path)) == []
+
+
+def test_the_settings_file_of_the_settings_page_can_be_read(tmp_path, monkeypatch):
+    [block] = blocks((ROOT / "docs/reference/settings.md").read_text(encoding="utf-8"), "toml")
+    (tmp_path / "laurels.toml").write_text(block)
+    monkeypatch.chdir(tmp_path)
+    assert Settings().model_dump(include={"database_url", "busy_timeout_s"}) == {
+        "database_url": "sqlite:///laurels.db",
+        "busy_timeout_s": 30.0,
+    }
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with what the examples of the command line assume: a database, a catalog, a history, a dump."""
+    path = tmp_path_factory.mktemp("examples")
+    with laurels.open(f"sqlite:///{path}/laurels.db") as engine:
+        for person in ("ada", "mira"):
+            engine.record(laurels.Event("post.created", user=person, id="post-1", data={"words": 120}))
+    (path / "catalog.toml").write_text(bundled_text("community"), encoding="utf-8")
+    line = b'{"id": "h1", "type": "user.login", "user": "ben", "time": "2026-03-01T10:00:00Z"}\n'
+    (path / "history.jsonl.gz").write_bytes(gzip.compress(line))
+    write_dump(path / "astronomy", users=[user(1)], posts=[question(1)], votes=[up(1, post=1)])
+    return examples.Folder(path)
+
+
+@pytest.mark.parametrize(
+    "command", [example for _, command in generate.commands() for example in generate.examples_of(command)]
+)
+def test_the_examples_of_the_command_line_work(command, folder):
+    code, lines = folder.run(command)
+    assert code == 0, "\n".join(lines)
+
+
+def test_the_questions_in_sql_have_answers(folder):
+    questions = blocks((ROOT / "docs/reference/data.md").read_text(encoding="utf-8"), "sql")
+    database = create_engine(f"sqlite:///{folder.path}/laurels.db")
+    with database.connect() as connection:
+        answers = [len(connection.execute(text(question)).all()) for question in questions]
+    database.dispose()
+    assert len(answers) == 5
+    assert all(answers)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_command_that_a_page_names_exists(page):
+    """Such as `laurels users show` and `./run test`."""
+    page_text = page.read_text(encoding="utf-8")
+    usage = subprocess.run([sys.executable, ROOT / "run"], capture_output=True, text=True, check=True).stdout
+    known = {line.split()[0] for line in usage.splitlines() if line.startswith("  ")}
+    assert {name for name in re.findall(r"\./run ([a-z]+)", page_text) if name not in known} == set()
+
+    typed = re.findall(r"(?:`|^\$ |^)laurels ((?:[a-z]+ ?)+)", page_text, re.MULTILINE)
+    paths = {("laurels", *words.split()) for words in typed}
+    assert {
+        path for path in paths - GROUPS if not any(path[: len(command)] == command for command in COMMANDS)
+    } == set()
