@@ -692,7 +692,7 @@ def program() -> str:
     """Return what to type to call this program from here."""
     if shutil.which("laurels"):
         return "laurels"
-    return "./run laurels" if Path("run").is_file() else sys.argv[0]
+    return "./run laurels" if Path("run").is_file() else "python -m laurels"
 
 
 def console(stream: Any = None) -> Console:

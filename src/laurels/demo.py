@@ -191,7 +191,7 @@ class Community:
         return fresh
 
     def _arrival(self, person: Person, day: date) -> datetime:
-        minutes = self.dice.triangular(7 * 60, 22 * 60, 19 * 60)
+        minutes = round(self.dice.triangular(7 * 60, 22 * 60, 19 * 60))
         return (datetime.combine(day, time(), ZoneInfo(person.zone)) + timedelta(minutes=minutes)).astimezone(UTC)
 
     def _moments(self, arrival: datetime, expected: float) -> list[datetime]:
