@@ -84,7 +84,8 @@ coins = table({}, one_in=2, coin=st.sampled_from([1, 5, 20]), gem=st.just(2))
 rewards = joined(table({}, one_in=2, xp=st.sampled_from([1, 5, 30, 120])), coins)
 limits = st.one_of(
     table(
-        {"times": st.integers(1, 3), "per": st.sampled_from(["day", "hour", "week", "month", "ever"])}, cooldown=spans
+        {"times": st.integers(1, 3), "per": st.sampled_from(["day", "day", "day", "hour", "week", "month", "ever"])},
+        cooldown=spans,
     ),
     table({"cooldown": spans}),
 )
@@ -275,6 +276,7 @@ delays = st.sampled_from([0, 0, 0, 0, 0, MINUTE, 11 * MINUTE, 5 * HOUR, DAY, 2 *
 pauses = st.sampled_from([0, 1, 0, 10 * MINUTE, HOUR, 7 * HOUR, DAY, DAY, DAY, 2 * DAY, 3 * DAY, 16 * DAY])
 amounts = st.sampled_from([1, 3, 10, 25])
 currencies = st.sampled_from(CURRENCIES)
+sizes = st.integers(1, 24)
 settings_of_users = st.one_of(
     st.fixed_dictionaries({"opted_out": st.booleans()}),
     st.fixed_dictionaries({"zone": st.sampled_from(ZONES)}),
@@ -283,7 +285,7 @@ settings_of_users = st.one_of(
 
 
 @st.composite
-def events(draw, now: int, request_id: str, people=USERS) -> Event:
+def events(draw, now: int, request_id: str, people=USERS, delays=delays) -> Event:
     """An event that reaches the engine at `now`, and happened then or before."""
     delay = draw(delays)
     return Event(
@@ -353,9 +355,9 @@ def quest_commands(draw, request_id: str, tree: dict, people=USERS):
 
 
 @st.composite
-def streams(draw, tree: dict, *, size: int = 24, settings=settings_of_users, people=USERS) -> list[Asked | Setting]:
+def streams(draw, tree: dict, *, sizes=sizes, people=USERS, delays=delays) -> list[Asked | Setting]:
     """
-    What reaches an engine under this catalog, in order of arrival; most of it is done by or to some `people`.
+    What reaches an engine under this catalog, in order of arrival; `people` do it, whoever they name.
 
     Some requests come a second time, some of them with another time of their own, or with other content, which must be
     refused.
@@ -364,7 +366,7 @@ def streams(draw, tree: dict, *, size: int = 24, settings=settings_of_users, peo
     stream: list[Asked | Setting] = []
     past: list[Asked] = []
     kinds = ["event"] * 9 + ["wallet"] * 4 + ["quest"] * (2 * bool(tree["quests"])) + ["again", "setting"]
-    for number in range(draw(st.integers(1, size))):
+    for number in range(draw(sizes)):
         now += draw(pauses)
         request_id = f"r{number}"
         match draw(st.sampled_from(kinds)):
@@ -375,13 +377,19 @@ def streams(draw, tree: dict, *, size: int = 24, settings=settings_of_users, peo
             case "again" if past:
                 step = Asked(now, draw(_again(draw(st.sampled_from(past)).request, now)))
             case "setting":
-                step = Setting(now, draw(st.sampled_from(people)), draw(settings))
+                step = Setting(now, draw(st.sampled_from(people)), draw(settings_of_users))
             case _:
-                step = Asked(now, draw(events(now, request_id, people)))
+                step = Asked(now, draw(events(now, request_id, people, delays)))
         stream.append(step)
         if isinstance(step, Asked):
             past.append(step)
     return stream
+
+
+def long_streams(tree: dict) -> st.SearchStrategy[list[Asked | Setting]]:
+    """One user's long history with much of it late, so that documents forget what they are then asked for."""
+    late = st.sampled_from([0, 0, 5 * HOUR, DAY, 2 * DAY, 3 * DAY, 5 * DAY, 9 * DAY, 12 * DAY, 20 * DAY, 40 * DAY])
+    return streams(tree, sizes=st.integers(20, 60), people=("ada",), delays=late)
 
 
 @st.composite

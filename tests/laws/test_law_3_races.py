@@ -152,7 +152,7 @@ def test_law_3_whatever_is_sent_at_once_ends_as_if_it_had_come_one_after_the_oth
 @given(data=st.data())
 def test_law_3_any_catalog_and_any_requests_end_as_if_they_had_come_one_after_the_other(race, new_database, data):
     tree = data.draw(catalog_trees(), label="catalog")
-    stream = stamped(without_expiry(data.draw(streams(tree, size=60), label="stream")))
+    stream = stamped(without_expiry(data.draw(streams(tree, sizes=st.integers(30, 60)), label="stream")))
     once = {(s.request.user, s.request.id): s.request for s in reversed(stream) if isinstance(s, Asked)}
     plans: list[list] = [[] for _ in range(SENDERS)]
     for request in reversed(once.values()):

@@ -15,7 +15,18 @@ from laurels.core.periods import to_datetime
 from tests.conftest import Clock
 from tests.laws.conftest import examples
 from tests.laws.play import apply, batches, cuts, documents_of, one_by_one, play, stamped, without_expiry
-from tests.laws.strategies import METRICS, USERS, ZONES, Asked, Setting, catalog_trees, events, parsed, streams
+from tests.laws.strategies import (
+    METRICS,
+    USERS,
+    ZONES,
+    Asked,
+    Setting,
+    catalog_trees,
+    events,
+    long_streams,
+    parsed,
+    streams,
+)
 from tests.laws.world import World
 
 
@@ -33,9 +44,8 @@ def test_law_7_batches_of_any_cut_leave_the_same_documents(data):
 @examples(60)
 @given(st.data())
 def test_law_7_batches_of_any_cut_leave_the_same_documents_of_a_long_history(data):
-    """One user, so that documents forget what late events then ask for."""
     tree = data.draw(catalog_trees(), label="catalog")
-    stream = without_expiry(data.draw(streams(tree, size=80, people=("ada",)), label="stream"))
+    stream = without_expiry(data.draw(long_streams(tree), label="stream"))
     alone, world = World(parsed(tree)), World(parsed(tree))
     play(alone, stream, one_by_one(stream))
     play(world, stream, data.draw(cuts(stream), label="cuts"))
@@ -49,8 +59,10 @@ def test_law_7_users_who_have_nothing_to_do_with_each_other_may_be_mixed_in_any_
     tree = data.draw(catalog_trees(), label="catalog")
     for achievement in tree["achievements"]:
         achievement.pop("max_achievers", None)
-    here = without_expiry(data.draw(streams(tree, size=12), label="here"))
-    there = [renamed(step) for step in without_expiry(data.draw(streams(tree, size=12), label="there"))]
+    here = without_expiry(data.draw(streams(tree, sizes=st.integers(1, 12)), label="here"))
+    there = [
+        renamed(step) for step in without_expiry(data.draw(streams(tree, sizes=st.integers(1, 12)), label="there"))
+    ]
     alone, world = World(parsed(tree)), World(parsed(tree))
     play(alone, [*here, *there], one_by_one([*here, *there]))
     mixed = data.draw(mixtures(here, there), label="mixed")
@@ -88,7 +100,7 @@ def mixtures(draw, here: list, there: list) -> list:
 @given(st.data())
 def test_law_7_several_engines_on_one_file_leave_the_documents_of_one(new_database, data):
     tree = data.draw(catalog_trees(), label="catalog")
-    stream = stamped(data.draw(streams(tree, size=40), label="stream"))
+    stream = stamped(data.draw(streams(tree, sizes=st.integers(10, 40)), label="stream"))
     clock, catalog = Clock(to_datetime(stream[-1].now)), parsed(tree)
     with laurels.open(new_database(), catalog=catalog, clock=clock) as alone:
         apply(alone, stream)
