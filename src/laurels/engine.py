@@ -241,13 +241,13 @@ class Engine:
 
     def users(self, *, after: str = "", containing: str = "", limit: int = 100) -> Sequence[str]:
         """Return user ids in order, from the one after `after` on; `containing` also looks at display names."""
-        check_limit(limit)
+        _check_page(after, containing, limit)
         with self.read() as connection:
             return reads.user_ids(connection, after=after, containing=containing, limit=limit)
 
     def profiles(self, *, after: str = "", containing: str = "", limit: int = 100) -> list[Profile]:
         """Return the profiles of the users that `users` would name, in the same order."""
-        check_limit(limit)
+        _check_page(after, containing, limit)
         catalog, now = self.catalog, self.now()
         with self.read() as connection:
             user_ids = reads.user_ids(connection, after=after, containing=containing, limit=limit)
@@ -415,6 +415,13 @@ class Engine:
     ) -> None:
         """Close the engine."""
         self.close()
+
+
+def _check_page(after: str, containing: str, limit: int) -> None:
+    for path, text in (("after", after), ("containing", containing)):
+        if text != "":
+            check_text(text, path)
+    check_limit(limit)
 
 
 def _revision_to_keep(connection: Connection, given: Catalog | None) -> reads.Revision | None:

@@ -15,7 +15,7 @@ from laurels.core.draft import Draft
 from laurels.core.errors import InvalidInput, Unknown
 from laurels.core.nearest import unknown
 from laurels.core.profile import profile_of
-from laurels.core.requests import check_id, check_limit, check_text, read_instant, shown
+from laurels.core.requests import check_id, check_limit, check_position, check_text, read_instant, shown
 from laurels.core.state import QuestRun, UserState
 from laurels.store import reads
 from laurels.store.tables import notifications, profiles, users
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 LAST_HOUR = 23
 GROUPS_MAX = 50
+STREAK_DAYS_MAX = 10_000
 URL_CHARACTERS_MAX = 2_000
 T = TypeVar("T")
 _UNCHANGED = msgspec.UNSET
@@ -182,9 +183,10 @@ class UserHandle:
 
     def streak_days(self, code: str, *, count: int = 28) -> list[StreakDay]:
         """Return the last days (or weeks) of a streak up to now, oldest first."""
+        check_limit(count, "count", STREAK_DAYS_MAX)
         rule = self._engine.catalog.streaks.get(code)
         if rule is None:
-            raise Unknown("unknown_streak", unknown("streak", code, self._engine.catalog.streaks))
+            raise Unknown("unknown_streak", unknown("streak", str(code), self._engine.catalog.streaks))
         kind: periods.PeriodKind = "daily" if rule.every == "day" else "weekly"
         with self._engine.read() as connection:
             state = self._state(connection)
@@ -208,6 +210,8 @@ class UserHandle:
         `before` is the `position` of the last entry of the page before.
         """
         check_limit(limit)
+        for number in before or ():
+            check_position(number, "before")
         currencies = self._engine.catalog.currencies
         with self._engine.read() as connection:
             state = self._state(connection)
@@ -222,6 +226,8 @@ class UserHandle:
         `before` is the number from which on they were read already.
         """
         check_limit(limit)
+        if before is not None:
+            check_position(before, "before")
         with self._engine.read() as connection:
             self._state(connection)
             return reads.notifications_of(connection, self.user_id, unread=unread, before=before, limit=limit)
@@ -230,6 +236,7 @@ class UserHandle:
         """Mark notifications as read, all or those numbered up to `up_to`; return how many were unread."""
         unread = update(notifications).where(notifications.c.user_id == self.user_id, notifications.c.read_at.is_(None))
         if up_to is not None:
+            check_position(up_to, "up_to")
             unread = unread.where(notifications.c.number <= up_to)
         with self._engine.write() as transaction:
             self._state(transaction.connection)

@@ -209,6 +209,12 @@ def award(amount, **named):
         pytest.param(
             wallet("hold", "sparkle", 1, expires_at=NOW), "invalid_time", "must expire in the future", id="expired-hold"
         ),
+        pytest.param(
+            lambda engine: engine.record(
+                laurels.Hold(user="ada", id="x", currency="sparkle", amount=1, expires_at=10**30)
+            ),
+            "invalid_time", "is no instant", id="hold-beyond-all-time",
+        ),
         pytest.param(wallet("capture", "h-1"), "unknown_hold", "'ada' has no hold 'h-1'", id="hold-nobody-opened"),
         pytest.param(wallet("refund", "s-1"), "unknown_request", "nothing to refund", id="spend-nobody-made"),
         pytest.param(wallet("refund", "credit"), "not_refundable", "no spend or capture", id="refund-of-a-credit"),
@@ -258,6 +264,10 @@ def test_an_id_that_comes_back_with_other_content_is_refused_and_the_first_stays
         pytest.param(
             lambda e: e.leaderboard("xp", period="daily", at=7), "invalid_time", "at: 7", id="time-as-a-number"
         ),
+        pytest.param(
+            lambda e: e.leaderboard("xp", period="daily", at="9999-12-31T23:59:59Z"), "invalid_period", "too far away",
+            id="time-at-the-end-of-all-days",
+        ),
         pytest.param(lambda e: e.leaderboard("xp", group="red"), "unknown_group", "not split by a group", id="group"),
         pytest.param(lambda e: e.leaderboard("xp").top(0), "invalid_limit", "limit: 0", id="page-without-lines"),
         pytest.param(lambda e: e.leaderboard("xp").top("9"), "invalid_limit", "limit: '9'", id="page-of-a-text"),
@@ -271,11 +281,21 @@ def test_an_id_that_comes_back_with_other_content_is_refused_and_the_first_stays
         pytest.param(lambda e: e.user("ada").ledger(unit="\ud800"), "unknown_currency", "known:", id="unit-surrogate"),
         pytest.param(lambda e: e.user("ada").ledger(limit=-1), "invalid_limit", "limit: -1", id="ledger-limit"),
         pytest.param(lambda e: e.user("ada").notifications(limit=0), "invalid_limit", "limit: 0", id="inbox-limit"),
+        pytest.param(lambda e: e.user("ada").ledger(before=(1, "x")), "invalid_limit", "before:", id="ledger-place"),
+        pytest.param(
+            lambda e: e.user("ada").notifications(before=10**30), "invalid_limit", "before: 1000", id="inbox-place"
+        ),
+        pytest.param(lambda e: e.user("ada").mark_read(up_to=-1), "invalid_limit", "up_to: -1", id="inbox-read"),
         pytest.param(lambda e: e.users(limit=-1), "invalid_limit", "limit: -1", id="users-limit"),
         pytest.param(lambda e: e.profiles(limit="9"), "invalid_limit", "limit: '9'", id="profiles-limit"),
         pytest.param(lambda e: e.users(containing="\ud800"), "invalid_text", "surrogate", id="search-for-a-surrogate"),
+        pytest.param(lambda e: e.users(containing=7), "invalid_text", "containing: 7", id="search-for-a-number"),
+        pytest.param(lambda e: e.profiles(after=TEN_MEGABYTES), "invalid_text", "after: 'aaa", id="search-from-10-mb"),
         pytest.param(lambda e: e.user("ada").outcome("e9"), "unknown_request", "no request 'e9'", id="request"),
         pytest.param(lambda e: e.user("ada").request("\ud800"), "invalid_id", "id:", id="request-with-a-surrogate"),
+        pytest.param(
+            lambda e: e.user("ada").streak_days("login", count=10**6), "invalid_limit", "1 to 10,000", id="streak-days"
+        ),
         pytest.param(lambda e: e.user("ada").streak_days("logn"), "unknown_streak", "mean 'login'?", id="streak"),
     ],
 )  # fmt: skip

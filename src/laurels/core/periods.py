@@ -28,6 +28,8 @@ _MICROSECOND = timedelta(microseconds=1)
 _SECOND_US = 1_000_000
 _HOUR_US = 3_600 * _SECOND_US
 _DAY_US = 24 * _HOUR_US
+#: The last instant that a datetime can name.
+INSTANT_MAX: Instant = (datetime.max.replace(tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 _RFC_3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ]((?:[01]\d|2[0-3]):[0-5]\d:)([0-5]\d|60)(\.\d+)?(Z|z|[+-](?:[01]\d|2[0-3]):[0-5]\d)?",

@@ -133,16 +133,16 @@ def check_text(value: object, path: str, characters_max: int = ID_CHARACTERS_MAX
         )
 
 
-def check_limit(limit: object, path: str = "limit") -> None:
+def check_limit(limit: object, path: str = "limit", lines_max: int = LINES_MAX) -> None:
     """Raise InvalidInput unless a reader can ask for so many lines."""
-    if type(limit) is not int or not 1 <= limit <= LINES_MAX:
-        raise InvalidInput("invalid_limit", f"{shown(limit)} is no number of lines. Ask for 1 to {LINES_MAX:,}.", path)
+    if type(limit) is not int or not 1 <= limit <= lines_max:
+        raise InvalidInput("invalid_limit", f"{shown(limit)} is no number of lines. Ask for 1 to {lines_max:,}.", path)
 
 
-def check_offset(offset: object) -> None:
-    """Raise InvalidInput unless so many lines can be passed over."""
-    if type(offset) is not int or not 0 <= offset <= AMOUNT_MAX:
-        raise InvalidInput("invalid_limit", f"{shown(offset)} is no number of lines to pass over: 0 or more.", "offset")
+def check_position(position: object, path: str) -> None:
+    """Raise InvalidInput unless this can be where a page begins or ends: a whole number, counted from 0."""
+    if type(position) is not int or not 0 <= position <= AMOUNT_MAX:
+        raise InvalidInput("invalid_limit", f"{shown(position)} is no place in a list: give 0 or more.", path)
 
 
 def is_id(value: object) -> bool:
@@ -218,7 +218,7 @@ def _check_command(command: AnyCommand) -> None:
 
 
 def _check_expiry(expires_at: object) -> None:
-    if expires_at is not None and type(expires_at) is not int:
+    if expires_at is not None and (type(expires_at) is not int or expires_at > periods.INSTANT_MAX):
         raise InvalidInput(
             "invalid_time",
             f"{shown(expires_at)} is no instant. Give microseconds since 1970; wallet(…).hold(…) takes a datetime.",

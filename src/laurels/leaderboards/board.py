@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from laurels.core import periods
 from laurels.core.errors import InvalidInput
-from laurels.core.requests import check_id, check_limit, check_offset, read_instant
+from laurels.core.requests import check_id, check_limit, check_position, read_instant, shown
 from laurels.store import reads
 from laurels.store.tables import profiles, standings
 
@@ -131,7 +131,7 @@ class Board:
     def top(self, limit: int = 10, offset: int = 0) -> list[Standing]:
         """Return `limit` lines from the top, after the first `offset`."""
         check_limit(limit)
-        check_offset(offset)
+        check_position(offset, "offset")
         with self._read() as connection:
             return self._lines(connection, offset, limit)
 
@@ -250,4 +250,7 @@ def _label(kind: PeriodKind, at: str | datetime | None, zone: str, now: Instant)
                 raise InvalidInput("invalid_period", str(key_error), "at") from None
     else:
         instant = now if at is None else read_instant(at, "at")
-    return periods.period_label(kind, periods.local_day(instant, zone, 0))
+    try:
+        return periods.period_label(kind, periods.local_day(instant, zone, 0))
+    except OverflowError:
+        raise InvalidInput("invalid_period", f"{shown(at)} is too far away for a period.", "at") from None
