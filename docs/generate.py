@@ -25,7 +25,8 @@ import typer
 from msgspec import Struct, UnsetType
 from rich.console import Console
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # Started as a script, Python looks beside it only.
+if not __package__:  # Started as a script: Python looks beside it only.
+    sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import laurels
 from docs import examples
@@ -60,6 +61,11 @@ _FONT = re.compile(r"\s*@font-face \{.*?\}", re.DOTALL)
 def updated(page: str) -> str:
     """Return a page's text with all its generated parts as the program is now."""
     return _PART.sub(lambda found: f"{found[1]}\n{_KINDS[found[2]](found[3]).strip()}\n\n{found[4]}", page)
+
+
+def without_parts(page: str) -> str:
+    """Return what of a page is written by hand."""
+    return _PART.sub("", page)
 
 
 def picture() -> str:

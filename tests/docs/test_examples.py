@@ -53,6 +53,15 @@ def test_the_settings_file_of_the_settings_page_can_be_read(tmp_path, monkeypatc
     }
 
 
+def test_the_python_of_the_reference_runs():
+    """What is written by hand; what is generated are signatures, which do not run."""
+    by_hand = generate.without_parts((ROOT / "docs/reference/python.md").read_text(encoding="utf-8"))
+    names = {}
+    for block in blocks(by_hand, "python"):
+        exec(block, names)
+    assert names["catalog"].name == "Mine"
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     """A folder with what the examples of the command line assume: a database, a catalog, a history, a dump."""
