@@ -232,7 +232,7 @@ TRY_TO_WRITE = """
 import sys
 import laurels
 try:
-    with laurels.open(sys.argv[1]) as engine:
+    with laurels.open(sys.argv[1], create="create" in sys.argv) as engine:
         print(engine.profile("ada").xp)
         engine.award_xp("ada", 5, request_id="b")
 except laurels.LaurelsError as error:
@@ -294,7 +294,7 @@ def test_a_database_in_a_closed_folder_is_refused_with_what_to_look_at(stored, m
 def test_a_new_database_in_a_read_only_folder_is_refused(tmp_path):
     folder = tmp_path / "folder"
     folder.mkdir(mode=0o500)
-    lines = said(start(TRY_TO_WRITE, f"sqlite:///{folder / 'new.db'}", before=unprivileged()))
+    lines = said(start(TRY_TO_WRITE, f"sqlite:///{folder / 'new.db'}", "create", before=unprivileged()))
     assert lines[0] == "database_unreadable False"
     assert list(folder.iterdir()) == []
 

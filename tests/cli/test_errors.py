@@ -244,4 +244,4 @@ def test_a_terminal_without_emoji_gets_question_marks(laurels):
 def test_a_folder_that_is_not_there_is_named(laurels):
     done = laurels("init", "--database", "sqlite:///nowhere/laurels.db")
     assert (done.code, done.out) == (1, "")
-    assert "Does its folder exist, and may this user write there?" in done.err
+    assert "There is no folder nowhere: make it first" in done.err

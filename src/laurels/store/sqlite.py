@@ -68,7 +68,7 @@ class SqliteStore:
 
     def __init__(self, url: str, *, create: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.url = _file_url(url)
-        if not create and not Path(self.url.database or "").is_file():
+        if not create and not _is_there(Path(self.url.database or "")):
             raise Unavailable(
                 "database_missing",
                 f"There is no database at {self.url.database}. `laurels init` makes one; `--database` names another.",
@@ -395,8 +395,8 @@ def _file_url(url: str) -> URL:
     if name in (b"", b":memory:") or b"\0" in name or parsed.host:
         raise InvalidInput(
             "unknown_database",
-            f"{shown(url)} names no file, and Laurels keeps its data in one: sqlite:///FILE, or sqlite:////FILE with "
-            "a full path.",
+            f"{shown(url)} names no file, and Laurels keeps its data in a file: sqlite:///FILE. A full path has a slash "
+            "of its own: sqlite:////FILE.",
             "url",
         )
     return parsed
@@ -419,6 +419,13 @@ def translated(url: URL) -> Iterator[None]:
         raise Unavailable(name, f"{url.database}: {cause}. {advice}", retryable=retryable) from error
     except UnicodeEncodeError as error:
         raise InvalidInput("invalid_text", f"{shown(error.object)} holds a surrogate: it is no text.") from None
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:
+        return True  # It may not be looked at; opening it says so.
 
 
 def _why_not_opened(path: Path) -> str:
