@@ -395,8 +395,8 @@ def _file_url(url: str) -> URL:
     if name in (b"", b":memory:") or b"\0" in name or parsed.host:
         raise InvalidInput(
             "unknown_database",
-            f"{shown(url)} names no file, and Laurels keeps its data in a file: sqlite:///FILE. A full path has a slash "
-            "of its own: sqlite:////FILE.",
+            f"{shown(url)} names no file, and Laurels keeps its data in a file: sqlite:///FILE. A full path has a "
+            "slash of its own: sqlite:////FILE.",
             "url",
         )
     return parsed
