@@ -52,7 +52,7 @@ from laurels.store.tables import (
 )
 
 if TYPE_CHECKING:
-    from laurels.core.catalog import Catalog
+    from laurels.core.catalog import Catalog, Leaderboard
     from laurels.engine import Engine
     from laurels.protocols import Progress
 
@@ -131,6 +131,9 @@ class _Examination:
         self.scratch = scratch
         self.revisions = _Revisions(connection)
         self.positions = projector.positions(connection, catalog)
+        self.boards_of: dict[str, list[Leaderboard]] = defaultdict(list)
+        for board in catalog.leaderboards.values():
+            self.boards_of[board.metric].append(board)
         self.places: Counter[str] = Counter()
 
     def examine_users(self, progress: Progress) -> None:
@@ -202,10 +205,10 @@ class _Examination:
     def _add_scores(self, scores: dict[str, projector.Scores], user_id: str, row: Any, changes: list[Change]) -> None:
         member_of = msgspec.json.decode(row.groups) if row.groups else {}
         for metric, delta, value in contributions(changes):
-            part = projector.Part(user_id, row.time, row.day, member_of, delta, value)
-            for code, board in self.catalog.leaderboards.items():
-                if board.metric == metric and row.seq <= self.positions[code]:
-                    projector.add_score(scores[code], board, self.catalog, part)
+            for board in self.boards_of.get(metric, ()):
+                if row.seq <= self.positions[board.code]:
+                    part = projector.Part(user_id, row.time, row.day, member_of, delta, value)
+                    projector.add_score(scores[board.code], board, self.catalog, part)
 
     def _stream(self, query: Select[Any]) -> Iterable[Any]:
         return self.connection.execute(query, execution_options={"yield_per": ROWS_AT_A_TIME})
@@ -418,8 +421,8 @@ class _Scratch:
     def __init__(self) -> None:
         self._database = sqlite3.connect("", isolation_level=None)
         self._database.executescript(
-            "PRAGMA journal_mode = OFF; CREATE TABLE standings (board, period, member_of, user_id, score, reached_at,"
-            " PRIMARY KEY (board, period, member_of, user_id)) WITHOUT ROWID; BEGIN;"
+            "PRAGMA journal_mode = OFF; BEGIN;"
+            "CREATE TABLE standings (board, period, member_of, user_id, score, reached_at);"
         )
 
     def __enter__(self) -> Self:
