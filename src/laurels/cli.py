@@ -38,7 +38,9 @@ BAD_ROWS_SHOWN = 1_000
 
 Database = Annotated[
     str | None,
-    typer.Option("--database", "-d", metavar="URL", help="The database [LAURELS_DATABASE_URL, sqlite:///laurels.db]."),
+    typer.Option(
+        "--database", "-d", metavar="URL", help="The database; else LAURELS_DATABASE_URL, else sqlite:///laurels.db."
+    ),
 ]
 User = Annotated[str, typer.Argument(metavar="USER", help="The user's id.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -128,7 +130,9 @@ def demo(
     seed: Annotated[int | None, typer.Option(help="Another number makes another community.")] = None,
     database: Annotated[
         str | None,
-        typer.Option("--database", "-d", metavar="URL", help="An empty database [sqlite:///laurels-demo.db]."),
+        typer.Option(
+            "--database", "-d", metavar="URL", help="An empty database; sqlite:///laurels-demo.db if not given."
+        ),
     ] = None,
 ) -> None:
     """
@@ -244,7 +248,7 @@ def catalog_apply(
 @catalogs.command("show")
 def catalog_show(
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="A bundled catalog, printed as it is written.")
+        str | None, typer.Argument(metavar="NAME", help="A bundled catalog, printed as it is written.")
     ] = None,
     *,
     as_json: AsJson = False,
@@ -287,7 +291,7 @@ def catalog_schema() -> None:
 @app.command(rich_help_panel=DAILY)
 def record(
     event_type: Annotated[
-        str | None, typer.Argument(metavar="[TYPE]", help="Such as post.created; without it, JSON on standard input.")
+        str | None, typer.Argument(metavar="TYPE", help="Such as post.created; without it, JSON on standard input.")
     ] = None,
     *,
     user: Annotated[str | None, typer.Option(help="Who did it.")] = None,
@@ -295,7 +299,7 @@ def record(
         str | None, typer.Option("--id", help="Makes it safe to send again; made up where it is not given.")
     ] = None,
     time: Annotated[
-        str | None, typer.Option(metavar="INSTANT", help="When, such as 2026-03-01T10:00:00Z [now].")
+        str | None, typer.Option(metavar="INSTANT", help="When, such as 2026-03-01T10:00:00Z; now if not given.")
     ] = None,
     data: Annotated[str | None, typer.Option(metavar="JSON", help="What else there is to say of it.")] = None,
     as_json: AsJson = False,
@@ -446,10 +450,11 @@ def leaderboard(
     code: Annotated[str, typer.Argument(metavar="CODE", help="Which board, such as xp.")],
     *,
     period: Annotated[
-        Literal["daily", "weekly", "monthly", "alltime"] | None, typer.Option(help="Which kind of period [alltime].")
+        Literal["daily", "weekly", "monthly", "alltime"] | None,
+        typer.Option(help="Which kind of period; all time if not given."),
     ] = None,
     at: Annotated[
-        str | None, typer.Option(metavar="KEY", help="Which period: 2026-W47, or an instant in it [now].")
+        str | None, typer.Option(metavar="KEY", help="Which period: 2026-W47, or an instant in it; now if not given.")
     ] = None,
     around: Annotated[str | None, typer.Option(metavar="USER", help="The lines around a user, not the top.")] = None,
     limit: Limit = 10,
