@@ -114,7 +114,7 @@ def clock(at: datetime, zone: str) -> str:
 def _grid(*justify: JustifyMethod) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for each in justify:
-        table.add_column(justify=each)
+        table.add_column(justify=each, overflow="fold")
     return table
 
 
