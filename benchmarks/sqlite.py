@@ -1,4 +1,4 @@
-"""Events a second into SQLite with the full `community.toml`: in batches, one by one, and the same rows without rules."""
+"""Events a second into SQLite with `community.toml`: in batches, one by one, and the same rows without rules."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def main() -> None:
     ratios = [statistics.median(row[0] / row[column] for row in rounds) for column in (1, 2, 3)]
     waits = lone_caller_waits()
     method = (
-        f"median of {ROUNDS} interleaved rounds, {USERS:,} users uniform with ten events a day, {WARM:,} events "
-        "before, synchronous=FULL, committed rows counted"
+        f"median of {ROUNDS} interleaved rounds, {USERS:,} users uniform with ten events a day, {WARM:,} before that, "
+        "synchronous=FULL, committed rows counted"
     )
     report(
         "sqlite",
@@ -65,8 +65,8 @@ def main() -> None:
                 floor=by_hand,
                 ratio=ratios[1],
                 target=">= 0.6 x",
-                method="the engine's own statements and rows in the same batches: keys asked for, documents decoded and "
-                f"encoded, data encoded, rows written by executemany; {method}",
+                method="the engine's own statements and rows in the same batches: keys asked for, documents decoded "
+                f"and encoded, data encoded, rows written by executemany; {method}",
             ),
             Figure(
                 figure="the same against bare rows, ready made",

@@ -51,7 +51,7 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A database with the schema and nothing else, to copy: migrating one for each test would take most of the time."""
+    """A database with the schema and nothing else, to copy: migrating one for each test would take too long."""
     path = tmp_path_factory.mktemp("database") / "empty.db"
     SqliteStore(f"sqlite:///{path}").close()
     return path
@@ -67,7 +67,7 @@ def database_url(empty_database: Path, tmp_path: Path) -> str:
 @pytest.fixture
 def open_engine(database_url: str, clock: Clock) -> Iterator[OpenEngine]:
     """
-    Open the test's database: `open_engine(toml)` under a catalog written in TOML, `open_engine()` under the current one.
+    Open the test's database: `open_engine(toml)` under a catalog written in TOML, `open_engine()` under its own.
 
     The text is the whole catalog; begin it with BASE for the base of the examples.
     """

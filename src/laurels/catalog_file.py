@@ -82,7 +82,7 @@ def bundled_catalogs() -> tuple[str, ...]:
 
 
 def bundled_text(name: str) -> str:
-    """Return a bundled catalog as it is written, with its comments. Raises CatalogInvalid if there is none of the name."""
+    """Return a bundled catalog as it is written, with its comments. Raises CatalogInvalid for any other name."""
     bundled = bundled_catalogs()
     if name not in bundled:
         raise _unreadable(name, f"{unknown('bundled catalog', name, bundled)} (or name a .toml or .json file)")

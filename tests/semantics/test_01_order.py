@@ -766,3 +766,14 @@ def test_achievements_that_pay_into_each_other_end(open_engine: OpenEngine):
     engine.award_xp("ada", 10, request_id="r1")
 
     assert engine.profile("ada").xp == 50
+
+
+def test_an_event_type_that_the_catalog_does_not_declare_says_so_with_the_nearest_name(open_engine):
+    declared = '[events."post.created"]\n[events."comment.created"]\n'
+    engine = open_engine(BASE + declared + '[[rules]]\nid = "post"\non = "post.created"\nxp = 10\n')
+    outcome = engine.record(laurels.Event("post.craeted", user="ada", id="1"))
+    assert outcome.changes == ()
+    [skip] = outcome.skipped
+    assert (skip.rule, skip.reason, skip.retry_at) == ("post.craeted", "not_available", None)
+    assert "'post.created'" in skip.detail
+    assert engine.record(laurels.Event("comment.created", user="ada", id="2")).skipped == ()

@@ -1,4 +1,4 @@
-"""The schema: its migrations add up to the tables in the code, and only databases that are ours and known are touched."""
+"""The schema: its migrations add up to the tables in the code, and opening again changes nothing."""
 
 import sqlite3
 

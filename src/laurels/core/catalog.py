@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Literal
 
+from laurels.core.nearest import unknown
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from fractions import Fraction
@@ -282,7 +284,8 @@ class Matches:
     """
     What one event type sets off, in catalog order.
 
-    `naming` rules pay another user, `counting_once` ones need claims.
+    `naming` rules pay another user, `counting_once` ones need claims. `unknown` says so where the catalog declares its
+    event types and this is none of them.
     """
 
     rules: tuple[Rule, ...]
@@ -290,6 +293,7 @@ class Matches:
     counting_once: tuple[Rule, ...]
     boosts: tuple[Boost, ...]
     streaks: tuple[Streak, ...]
+    unknown: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +398,9 @@ class MatchesFor:
             counting_once=tuple(rule for rule in rules if rule.once_per is not None or _counts_different(rule)),
             boosts=tuple(boost for boost in catalog.boosts if matches_type(boost.on, event_type)),
             streaks=tuple(streak for streak in catalog.streaks.values() if matches_type(streak.on, event_type)),
+            unknown=unknown("event type", event_type, catalog.events)
+            if catalog.events and event_type not in catalog.events
+            else None,
         )
 
 

@@ -182,9 +182,8 @@ def decide(context: Context, request: Request, catalog: Catalog, now: Instant) -
     """
     Decide one request, and bring the context forward.
 
-    Raises a LaurelsError when the request cannot be done. A command is refused before anything changed; only
-    `amount_out_of_range` can come in the middle, and the context is then of no more use. So it is after Forgotten,
-    which asks for a user's memory.
+    Raises a LaurelsError when the request cannot be done, and Forgotten when a late one needs a user's memory. A
+    command is refused before anything changed; after `amount_out_of_range` and Forgotten the context is of no use.
     """
     drafts: dict[str, Draft] = {}
 
@@ -206,6 +205,8 @@ def decide(context: Context, request: Request, catalog: Catalog, now: Instant) -
             skips += rules.apply_rule(rule, request, boosts, context.claims, draft_of)
         for streak in matches.streaks:
             streaks.qualify(actor, streak)
+        if matches.unknown is not None:
+            skips.append(Skip(request.type, "not_available", request.actor, detail=matches.unknown))
     elif isinstance(request.command, commands.Transfer):
         receiver = draft_of(request.command.to)
         wallet.carry_out(request.command, actor, receiver, catalog.currencies, context.past)
@@ -325,7 +326,7 @@ def _cascade(draft: Draft, catalog: Catalog, places: dict[str, int], skips: list
 
 
 def _is_touched(draft: Draft, context: Context) -> bool:
-    """Say whether a rule did anything for another user: to be named makes one, and values seen again count in quests."""
+    """Say whether a rule did anything for another user: to be named makes one, values seen again count in quests."""
     return bool(draft.changes or draft.moves) or draft.user_id not in context.states
 
 

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 ID_CHARACTERS_MAX = 255
 LINES_MAX = 1_000_000
+REASON_CHARACTERS_MAX = 4_000
 DATA_BYTES_MAX = 64 * 1024
 DATA_DEPTH_MAX = 16
 DOUBLE_MAX = int(sys.float_info.max)
@@ -37,6 +38,7 @@ FUTURE_US_MAX = 5 * 60 * 1_000_000
 
 _EVENT_TYPE = re.compile(r"[a-z0-9_.]{1,100}").fullmatch
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]").search
+_LINE_BREAKS = str.maketrans("\r\n\t", "   ")
 _FRACTION = re.compile(rb"\d[.eE]").search
 _canonical_json = msgspec.json.Encoder(order="sorted", enc_hook=dict).encode
 _read_json = msgspec.json.decode
@@ -214,7 +216,9 @@ def _check_command(command: AnyCommand) -> None:
             check_text(value, name)
     for name in ("source_id", "reason", "period"):
         if (value := getattr(command, name, None)) is not None:
-            check_text(value, name, characters_max=4_000 if name == "reason" else ID_CHARACTERS_MAX)
+            is_prose = name == "reason"
+            lines = value.translate(_LINE_BREAKS) if is_prose and isinstance(value, str) else value
+            check_text(lines, name, characters_max=REASON_CHARACTERS_MAX if is_prose else ID_CHARACTERS_MAX)
 
 
 def _check_expiry(expires_at: object) -> None:

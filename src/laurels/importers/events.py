@@ -123,5 +123,5 @@ def _time(text: object) -> datetime | None:
 def _unpacked(file: BinaryIO) -> BinaryIO:
     buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(file)  # type: ignore[type-var]
     if buffered.peek(len(GZIP_MAGIC)).startswith(GZIP_MAGIC):
-        return io.BufferedReader(gzip.GzipFile(fileobj=buffered))  # type: ignore[arg-type,return-value]
+        return io.BufferedReader(gzip.GzipFile(fileobj=buffered))
     return buffered

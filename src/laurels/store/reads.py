@@ -293,11 +293,6 @@ def revision_of(connection: Connection, source: str) -> int | None:
     return revision
 
 
-def journal_end(connection: Connection) -> int:
-    """Return the journal's last position, 0 for an empty one."""
-    return connection.scalar(select(func.coalesce(func.max(journal.c.seq), 0))) or 0
-
-
 def _entry(row: RowMapping) -> Entry:
     fields = {name: row[name] for name in Entry.__struct_fields__}
     return Entry(**{**fields, "time": to_datetime(row["time"])})

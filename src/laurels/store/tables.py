@@ -103,6 +103,7 @@ unlocks = Table(
     PrimaryKeyConstraint("user_id", "achievement", "times"),
     Index("ix_unlocks_achievement", "achievement", "unlocked_at", "user_id"),
     sqlite_with_rowid=False,
+    comment="Every unlock, a row for each time",
 )
 
 quest_runs = Table(
@@ -115,6 +116,7 @@ quest_runs = Table(
     Column("claimed_at", BigInteger, comment="null while the reward waits for its user"),
     PrimaryKeyConstraint("user_id", "quest", "period"),
     sqlite_with_rowid=False,
+    comment="Every quest run that was completed",
 )
 
 notifications = Table(
@@ -131,6 +133,7 @@ notifications = Table(
     Column("read_at", BigInteger),
     PrimaryKeyConstraint("user_id", "number"),
     sqlite_with_rowid=False,
+    comment="Every user's inbox, numbered",
 )
 
 holds = Table(
@@ -144,6 +147,7 @@ holds = Table(
     Column("ended", Code, comment="captured, released or expired; null while it is open"),
     PrimaryKeyConstraint("user_id", "hold"),
     sqlite_with_rowid=False,
+    comment="Every hold, open and ended",
 )
 
 achiever_counts = Table(
@@ -209,6 +213,7 @@ catalog_revisions = Table(
     Column("name", Text, nullable=False),
     Column("source", Text, nullable=False, comment="canonical JSON"),
     Column("applied_at", BigInteger, nullable=False),
+    comment="Every catalog that was ever current",
 )
 
 facts = Table(

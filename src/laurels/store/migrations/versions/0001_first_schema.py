@@ -131,6 +131,7 @@ def _create_unlocks() -> None:
         sa.Column("recorded_at", sa.BigInteger(), nullable=False),
         sa.Column("version", sa.BigInteger(), nullable=False, comment="the journal row whose request unlocked it"),
         sa.PrimaryKeyConstraint("user_id", "achievement", "times", name=op.f("pk_unlocks")),
+        comment="Every unlock, a row for each time",
         sqlite_with_rowid=False,
     )
     op.create_index("ix_unlocks_achievement", "unlocks", ["achievement", "unlocked_at", "user_id"], unique=False)
@@ -145,6 +146,7 @@ def _create_quest_runs() -> None:
         sa.Column("completed_at", sa.BigInteger(), nullable=False),
         sa.Column("claimed_at", sa.BigInteger(), nullable=True, comment="null while the reward waits for its user"),
         sa.PrimaryKeyConstraint("user_id", "quest", "period", name=op.f("pk_quest_runs")),
+        comment="Every quest run that was completed",
         sqlite_with_rowid=False,
     )
 
@@ -162,6 +164,7 @@ def _create_notifications() -> None:
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("read_at", sa.BigInteger(), nullable=True),
         sa.PrimaryKeyConstraint("user_id", "number", name=op.f("pk_notifications")),
+        comment="Every user's inbox, numbered",
         sqlite_with_rowid=False,
     )
 
@@ -176,6 +179,7 @@ def _create_holds() -> None:
         sa.Column("expires_at", sa.BigInteger(), nullable=False, comment="0 for never"),
         sa.Column("ended", CODE, nullable=True, comment="captured, released or expired; null while it is open"),
         sa.PrimaryKeyConstraint("user_id", "hold", name=op.f("pk_holds")),
+        comment="Every hold, open and ended",
         sqlite_with_rowid=False,
     )
 
@@ -254,6 +258,7 @@ def _create_catalog_revisions() -> None:
         sa.Column("source", sa.Text(), nullable=False, comment="canonical JSON"),
         sa.Column("applied_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("revision", name=op.f("pk_catalog_revisions")),
+        comment="Every catalog that was ever current",
     )
 
 
