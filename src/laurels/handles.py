@@ -305,7 +305,7 @@ class WalletHandle:
             commands.Spend(user=self.user_id, id=request_id, currency=currency, amount=amount, reason=reason)
         )
 
-    def transfer(self, to: str, currency: str, amount: int, *, request_id: str, reason: str | None = None) -> Outcome:
+    def transfer(self, currency: str, amount: int, *, to: str, request_id: str, reason: str | None = None) -> Outcome:
         """Move currency to another user. Raises InsufficientFunds."""
         return self._engine.record(
             commands.Transfer(user=self.user_id, id=request_id, to=to, currency=currency, amount=amount, reason=reason)

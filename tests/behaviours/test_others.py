@@ -127,7 +127,7 @@ def test_transfers_in_a_circle_at_once_neither_lock_each_other_out_nor_make_mone
 
     together(
         *(
-            lambda n=n: engine.wallet(people[n % 3]).transfer(people[(n + 1) % 3], "sparkle", n, request_id=f"t{n}")
+            lambda n=n: engine.wallet(people[n % 3]).transfer("sparkle", n, to=people[(n + 1) % 3], request_id=f"t{n}")
             for n in range(1, 13)
         )
     )

@@ -285,7 +285,7 @@ def test_built_in_metrics_count_what_their_names_say_and_emit_nothing(open_engin
     wallet.capture("h1", 8, request_id="k1")
     wallet.adjust("sparkle", 50, request_id="a1")
     wallet.adjust("sparkle", -1, request_id="a2")
-    wallet.transfer("bob", "sparkle", 7, request_id="t1")
+    wallet.transfer("sparkle", 7, to="bob", request_id="t1")
 
     assert changed == [f"posts = {n}" for n in (1, 2, 3, 4)]
     assert engine.profile("ada").metrics == {

@@ -284,7 +284,7 @@ def test_boards_on_what_is_earned_spent_achieved_and_completed(open_engine, cloc
     engine.wallet("ada").credit("sparkle", 50, request_id="1")
     engine.wallet("ada").spend("sparkle", 30, request_id="2")
     engine.wallet("ada").refund("2", 10, request_id="3")
-    engine.wallet("ada").transfer("bob", "sparkle", 5, request_id="4")
+    engine.wallet("ada").transfer("sparkle", 5, to="bob", request_id="4")
     engine.wallet("ada").hold("sparkle", 8, request_id="5")
     engine.wallet("ada").capture("5", 3, request_id="6")
     engine.wallet("ada").adjust("sparkle", 1000, request_id="7")

@@ -94,7 +94,7 @@ def test_an_amount_is_a_whole_number_of_at_least_one(engine: laurels.Engine, amo
         code_of(wallet.credit, "sparkle", amount, request_id="r1"),
         code_of(wallet.spend, "sparkle", amount, request_id="r1"),
         code_of(wallet.hold, "sparkle", amount, request_id="r1"),
-        code_of(wallet.transfer, "bob", "sparkle", amount, request_id="r1"),
+        code_of(wallet.transfer, "sparkle", amount, to="bob", request_id="r1"),
         code_of(engine.award_xp, "ada", amount, request_id="r1"),
     ]
 
@@ -177,7 +177,7 @@ def test_10b_a_refund_never_gives_back_more_than_is_left(engine: laurels.Engine)
 def test_10b_a_transfer_moves_no_lifetime(engine: laurels.Engine):
     engine.wallet("ada").credit("sparkle", 100, request_id="c1")
 
-    outcome = engine.wallet("ada").transfer("bob", "sparkle", 30, request_id="t1")
+    outcome = engine.wallet("ada").transfer("sparkle", 30, to="bob", request_id="t1")
 
     assert told(outcome) == ["sparkle -30 = 70", "bob: sparkle +30 = 30"]
     assert balance(engine) == (70, 0, 100, 0)
@@ -269,7 +269,7 @@ def test_only_a_spend_or_a_capture_can_be_refunded(engine: laurels.Engine, attem
     wallet = engine.wallet("ada")
     wallet.credit("sparkle", 100, request_id="c1")
     wallet.hold("sparkle", 10, request_id="h1")
-    wallet.transfer("bob", "sparkle", 10, request_id="t1")
+    wallet.transfer("sparkle", 10, to="bob", request_id="t1")
     wallet.adjust("sparkle", -10, request_id="a1")
     wallet.spend("sparkle", 10, request_id="s1")
     wallet.refund("s1", 5, request_id="f1")
@@ -304,10 +304,10 @@ def test_a_refund_sent_twice_is_given_once(engine: laurels.Engine):
 def test_a_transfer_needs_funds_and_a_known_sender_and_makes_its_receiver(engine: laurels.Engine):
     engine.wallet("ada").credit("sparkle", 10, request_id="c1")
 
-    assert code_of(engine.wallet("ada").transfer, "new", "sparkle", 11, request_id="t1") == "insufficient_funds"
-    assert code_of(engine.wallet("nobody").transfer, "ada", "sparkle", 1, request_id="t1") == "unknown_user"
+    assert code_of(engine.wallet("ada").transfer, "sparkle", 11, to="new", request_id="t1") == "insufficient_funds"
+    assert code_of(engine.wallet("nobody").transfer, "sparkle", 1, to="ada", request_id="t1") == "unknown_user"
     assert list(engine.users()) == ["ada"]
-    engine.wallet("ada").transfer("new", "sparkle", 10, request_id="t1")
+    engine.wallet("ada").transfer("sparkle", 10, to="new", request_id="t1")
     assert list(engine.users()) == ["ada", "new"]
     assert told(engine.wallet("new").spend("sparkle", 10, request_id="s1")) == ["sparkle -10 = 0"]
 
@@ -316,7 +316,7 @@ def test_a_transfer_to_oneself_is_refused(engine: laurels.Engine):
     engine.wallet("ada").credit("sparkle", 10, request_id="c1")
 
     with pytest.raises(laurels.InvalidInput):
-        engine.wallet("ada").transfer("ada", "sparkle", 5, request_id="t1")
+        engine.wallet("ada").transfer("sparkle", 5, to="ada", request_id="t1")
 
     assert entries(engine) == [("earn", 10, 10)]
 
@@ -412,7 +412,7 @@ def _adjust(engine: laurels.Engine) -> laurels.Outcome:
 
 def _receive(engine: laurels.Engine) -> laurels.Outcome:
     engine.wallet("bob").credit("sparkle", 5, request_id="c1")
-    return engine.wallet("bob").transfer("ada", "sparkle", 5, request_id="r1")
+    return engine.wallet("bob").transfer("sparkle", 5, to="ada", request_id="r1")
 
 
 def _earn(engine: laurels.Engine) -> laurels.Outcome:
@@ -579,8 +579,10 @@ def test_the_receiver_of_a_transfer_stays_in_range_too(engine: laurels.Engine):
     engine.wallet("ada").credit("sparkle", 10, request_id="c1")
     engine.wallet("bob").credit("sparkle", MOST - 5, request_id="c1")
 
-    assert code_of(engine.wallet("ada").transfer, "bob", "sparkle", 6, request_id="t1") == "amount_out_of_range"
-    assert told(engine.wallet("ada").transfer("bob", "sparkle", 5, request_id="t1"))[-1] == f"bob: sparkle +5 = {MOST}"
+    assert code_of(engine.wallet("ada").transfer, "sparkle", 6, to="bob", request_id="t1") == "amount_out_of_range"
+    assert (
+        told(engine.wallet("ada").transfer("sparkle", 5, to="bob", request_id="t1"))[-1] == f"bob: sparkle +5 = {MOST}"
+    )
 
 
 def test_what_is_held_counts_so_that_a_hold_can_always_end(engine: laurels.Engine):
@@ -600,7 +602,7 @@ def test_what_does_not_count_as_earned_is_not_held_against_what_was_earned(engin
     engine.wallet("bob").credit("sparkle", 10, request_id="c1")
 
     assert told(wallet.adjust("sparkle", 5, request_id="a1")) == ["sparkle +5 = 6"]
-    assert told(engine.wallet("bob").transfer("ada", "sparkle", 3, request_id="t1"))[-1] == "ada: sparkle +3 = 9"
+    assert told(engine.wallet("bob").transfer("sparkle", 3, to="ada", request_id="t1"))[-1] == "ada: sparkle +3 = 9"
     assert code_of(wallet.credit, "sparkle", 1, request_id="c2") == "amount_out_of_range"
     assert code_of(wallet.spend, "sparkle", 2, request_id="s2") == "amount_out_of_range"
     assert balance(engine) == (9, 0, MOST, MOST - 1)
@@ -633,7 +635,7 @@ def test_a_wallet_keeps_its_laws_over_a_long_mixed_stream(engine: laurels.Engine
         elif number % 3 == 1:
             wallet.spend("sparkle", 3, request_id=f"s{number}")
         else:
-            wallet.transfer("bob", "sparkle", 1, request_id=f"t{number}")
+            wallet.transfer("sparkle", 1, to="bob", request_id=f"t{number}")
     clock.advance(minutes=8)
     wallet.credit("sparkle", 1, request_id="last")
 

@@ -352,10 +352,10 @@ def test_two_users_may_use_the_same_id_in_one_batch(engine: laurels.Engine):
 
 def test_a_transfer_belongs_to_its_sender(engine: laurels.Engine):
     engine.wallet("ada").credit("sparkle", 10, request_id="c1")
-    engine.wallet("ada").transfer("bob", "sparkle", 6, request_id="t1")
+    engine.wallet("ada").transfer("sparkle", 6, to="bob", request_id="t1")
 
     # The receiver's own t1 is another request.
-    assert told(engine.wallet("bob").transfer("ada", "sparkle", 6, request_id="t1")) == [
+    assert told(engine.wallet("bob").transfer("sparkle", 6, to="ada", request_id="t1")) == [
         "sparkle -6 = 0",
         "ada: sparkle +6 = 10",
     ]

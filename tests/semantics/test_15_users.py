@@ -80,7 +80,7 @@ def with_money(engine, user="ada", amount=50):
         pytest.param(lambda engine: engine.award_xp("new", 5, request_id="1"), id="an-award"),
         pytest.param(lambda engine: engine.wallet("new").credit("sparkle", 5, request_id="1"), id="a-credit"),
         pytest.param(
-            lambda engine: engine.wallet("ada").transfer("new", "sparkle", 5, request_id="1"), id="a-transfer"
+            lambda engine: engine.wallet("ada").transfer("sparkle", 5, to="new", request_id="1"), id="a-transfer"
         ),
         pytest.param(lambda engine: engine.user("new").set(display_name="New"), id="setting"),
         pytest.param(lambda engine: engine.record(event("like", "ada", author="new")), id="being-a-rules-to"),
@@ -110,7 +110,9 @@ def test_the_first_that_concerns_a_user_creates_them_with_the_catalogs_zone(open
         pytest.param(lambda engine: engine.user("new").request("1"), id="request"),
         pytest.param(lambda engine: engine.wallet("new").spend("sparkle", 1, request_id="1"), id="spend"),
         pytest.param(lambda engine: engine.wallet("new").hold("sparkle", 1, request_id="1"), id="hold"),
-        pytest.param(lambda engine: engine.wallet("new").transfer("ada", "sparkle", 1, request_id="1"), id="transfer"),
+        pytest.param(
+            lambda engine: engine.wallet("new").transfer("sparkle", 1, to="ada", request_id="1"), id="transfer"
+        ),
         pytest.param(lambda engine: engine.wallet("new").capture("h", request_id="1"), id="capture"),
         pytest.param(lambda engine: engine.wallet("new").release("h", request_id="1"), id="release"),
         pytest.param(lambda engine: engine.wallet("new").refund("r", request_id="1"), id="refund"),
@@ -137,7 +139,9 @@ def test_an_unknown_user_has_no_rank_and_shifts_nobodys(open_engine):
 def test_a_transfer_that_is_refused_creates_nobody(open_engine):
     engine = open_engine(WORLD)
     with_money(engine, amount=3)
-    assert code_of(lambda: engine.wallet("ada").transfer("new", "sparkle", 4, request_id="1")) == "insufficient_funds"
+    assert (
+        code_of(lambda: engine.wallet("ada").transfer("sparkle", 4, to="new", request_id="1")) == "insufficient_funds"
+    )
     assert not exists(engine, "new")
 
 
@@ -183,7 +187,7 @@ def test_what_is_no_user_id_is_refused_everywhere(open_engine, user):
         lambda: engine.profile(user),
         lambda: engine.award_xp(user, 5, request_id="1"),
         lambda: engine.wallet(user).credit("sparkle", 5, request_id="2"),
-        lambda: engine.wallet("ada").transfer(user, "sparkle", 5, request_id="3"),
+        lambda: engine.wallet("ada").transfer("sparkle", 5, to=user, request_id="3"),
     ]
     assert {code_of(call) for call in calls} == {"invalid_id"}
     assert list(engine.users()) == ["ada"]
