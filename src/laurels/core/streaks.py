@@ -33,11 +33,11 @@ def qualify(draft: Draft, rule: catalog.Streak) -> None:
         freezes = min(rule.freezes_initial, rule.freezes_max)
         streak = state.streaks[rule.code] = Streak([], freezes, 0, draft.at, state.zone, state.day_starts_at)
     label = _label(rule.every, draft.at, state.zone, state.day_starts_at)
-    if streak.has_older and label < streak.runs[0].first:
-        draft.recall()  # Gives the document its older runs back.
     runs = streak.runs
     place = _place(runs, label)
     home = runs[place] if place < len(runs) and runs[place].first <= label else None
+    if streak.has_older and home is None and place < len(runs):
+        draft.recall()  # A day before a run may join two, and then the document keeps one more of those before.
     if home is not None and label not in home.frozen and label not in home.bridged:
         _note_seen(streak, draft)
         return
