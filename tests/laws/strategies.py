@@ -26,7 +26,7 @@ DAY = 24 * HOUR
 
 USERS = ("ada", "bob", "7")
 ZONES = ("UTC", "Europe/Berlin", "America/New_York", "Asia/Tokyo", "Pacific/Apia", "America/St_Johns")
-EVENT_TYPES = ("post", "post.long", "like", "login")
+EVENT_TYPES = ("post", "post", "post.long", "like", "login")
 CURRENCIES = ("coin", "gem")
 #: Every declared metric, with what some rule does to it if no other does.
 METRICS = {"posts": 1, "words": "data.n", "best": {"max": "data.n"}, "tags": {"distinct": "data.tags"}}
@@ -276,7 +276,6 @@ delays = st.sampled_from([0, 0, 0, 0, 0, MINUTE, 11 * MINUTE, 5 * HOUR, DAY, 2 *
 pauses = st.sampled_from([0, 1, 0, 10 * MINUTE, HOUR, 7 * HOUR, DAY, DAY, DAY, 2 * DAY, 3 * DAY, 16 * DAY])
 amounts = st.sampled_from([1, 3, 10, 25])
 currencies = st.sampled_from(CURRENCIES)
-sizes = st.integers(1, 24)
 settings_of_users = st.one_of(
     st.fixed_dictionaries({"opted_out": st.booleans()}),
     st.fixed_dictionaries({"zone": st.sampled_from(ZONES)}),
@@ -354,8 +353,27 @@ def quest_commands(draw, request_id: str, tree: dict, people=USERS):
     return draw(st.sampled_from(how))(user=draw(st.sampled_from(people)), id=request_id, quest=quest["code"])
 
 
+class Pace(NamedTuple):
+    """How many requests come, how long after each other, how late they are, and how many of 8 + n are n events."""
+
+    sizes: st.SearchStrategy[int]
+    pauses: st.SearchStrategy[int]
+    delays: st.SearchStrategy[int]
+    events: int
+
+
+USUAL = Pace(st.integers(1, 24), pauses, delays, 9)
+#: A long history with much of it late, so that documents forget what they are then asked for.
+LONG = Pace(
+    sizes=st.integers(30, 70),
+    pauses=st.sampled_from([1, HOUR, 7 * HOUR, 7 * HOUR, DAY, DAY]),
+    delays=st.sampled_from([0, 0, 5 * HOUR, DAY, 3 * DAY, 5 * DAY, 8 * DAY, 12 * DAY, 40 * DAY]),
+    events=40,
+)
+
+
 @st.composite
-def streams(draw, tree: dict, *, sizes=sizes, people=USERS, delays=delays) -> list[Asked | Setting]:
+def streams(draw, tree: dict, *, pace: Pace = USUAL, people=USERS, sizes=None) -> list[Asked | Setting]:
     """
     What reaches an engine under this catalog, in order of arrival; `people` do it, whoever they name.
 
@@ -365,9 +383,9 @@ def streams(draw, tree: dict, *, sizes=sizes, people=USERS, delays=delays) -> li
     now = START
     stream: list[Asked | Setting] = []
     past: list[Asked] = []
-    kinds = ["event"] * 9 + ["wallet"] * 4 + ["quest"] * (2 * bool(tree["quests"])) + ["again", "setting"]
-    for number in range(draw(sizes)):
-        now += draw(pauses)
+    kinds = ["event"] * pace.events + ["wallet"] * 4 + ["quest"] * (2 * bool(tree["quests"])) + ["again", "setting"]
+    for number in range(draw(pace.sizes if sizes is None else sizes)):
+        now += draw(pace.pauses)
         request_id = f"r{number}"
         match draw(st.sampled_from(kinds)):
             case "wallet":
@@ -379,17 +397,11 @@ def streams(draw, tree: dict, *, sizes=sizes, people=USERS, delays=delays) -> li
             case "setting":
                 step = Setting(now, draw(st.sampled_from(people)), draw(settings_of_users))
             case _:
-                step = Asked(now, draw(events(now, request_id, people, delays)))
+                step = Asked(now, draw(events(now, request_id, people, pace.delays)))
         stream.append(step)
         if isinstance(step, Asked):
             past.append(step)
     return stream
-
-
-def long_streams(tree: dict) -> st.SearchStrategy[list[Asked | Setting]]:
-    """One user's long history with much of it late, so that documents forget what they are then asked for."""
-    late = st.sampled_from([0, 0, 5 * HOUR, DAY, 2 * DAY, 3 * DAY, 5 * DAY, 9 * DAY, 12 * DAY, 20 * DAY, 40 * DAY])
-    return streams(tree, sizes=st.integers(20, 60), people=("ada",), delays=late)
 
 
 @st.composite

@@ -5,7 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from laurels import Event
+from laurels.core.periods import from_datetime
 from tests.conftest import BASE, OpenEngine
+from tests.laws.play import one_by_one, play
+from tests.laws.strategies import Asked, parsed
+from tests.laws.world import World
 
 POSTS = """
 [metrics]
@@ -135,3 +139,13 @@ def test_values_that_another_user_is_known_for_count_again_in_that_users_quest(o
         time = datetime(2026, 3, day, tzinfo=UTC)
         engine.record(Event("tagged", user="bob", id=f"t{day}", time=time, data={"author": "ada", "tags": ["a"]}))
     assert engine.profile("ada").metrics["quests"] == 2
+
+
+def test_a_day_that_joins_two_runs_leaves_the_same_document_alone_and_in_a_batch():
+    tree = {"catalog": {"name": "Runs"}, "streaks": [{"code": "posting", "on": "post"}]}
+    now = from_datetime(datetime(2026, 3, 9, tzinfo=UTC))
+    stream = [Asked(now, post(day)) for day in (1, 3, 5, 7, 4)]
+    alone, batch = World(parsed(tree)), World(parsed(tree))
+    play(alone, stream, one_by_one(stream))
+    play(batch, stream)
+    assert alone.documents == batch.documents

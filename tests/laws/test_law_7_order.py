@@ -16,6 +16,7 @@ from tests.conftest import Clock
 from tests.laws.conftest import examples
 from tests.laws.play import apply, batches, cuts, documents_of, one_by_one, play, stamped, without_expiry
 from tests.laws.strategies import (
+    LONG,
     METRICS,
     USERS,
     ZONES,
@@ -23,7 +24,6 @@ from tests.laws.strategies import (
     Setting,
     catalog_trees,
     events,
-    long_streams,
     parsed,
     streams,
 )
@@ -45,7 +45,7 @@ def test_law_7_batches_of_any_cut_leave_the_same_documents(data):
 @given(st.data())
 def test_law_7_batches_of_any_cut_leave_the_same_documents_of_a_long_history(data):
     tree = data.draw(catalog_trees(), label="catalog")
-    stream = without_expiry(data.draw(long_streams(tree), label="stream"))
+    stream = without_expiry(data.draw(streams(tree, pace=LONG, people=("ada",)), label="stream"))
     alone, world = World(parsed(tree)), World(parsed(tree))
     play(alone, stream, one_by_one(stream))
     play(world, stream, data.draw(cuts(stream), label="cuts"))
