@@ -17,7 +17,7 @@ from laurels.core.requests import Request, receive
 
 EVENTS = 60_000
 WARM = 20_000
-USERS = 1_000
+USERS = 200
 ROUNDS = 7
 
 

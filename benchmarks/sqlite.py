@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from laurels import Event
 
 BATCH = 500
-WARM = 10_000
+WARM = 20_000
 EVENTS = 20_000
 SINGLES = 2_000
-USERS = 1_000
+USERS = 500
 ROUNDS = 3
 CHUNK = 250  # What the importers hand over at a time.
 

@@ -68,6 +68,9 @@ def note_progress(draft: Draft, catalog: Catalog) -> None:
 
 def progress(achievement: Achievement, value_of: Callable[[str], int]) -> tuple[int, int]:
     """Return value and target: the sums over `when`, plus those of the best alternative (8.6)."""
+    if len(achievement.when) == 1 and not achievement.any:
+        part = achievement.when[0]
+        return min(value_of(part.metric), part.target), part.target
     value = target = 0
     for part in achievement.when:
         value += min(value_of(part.metric), part.target)

@@ -229,6 +229,8 @@ class Quest:
 
     #: The kind of its windows; all but the periodic types have one window, for all time.
     period: PeriodKind = field(init=False)
+    #: Whether anybody may do it at any time: it asks for no level, no other quest, and no date.
+    is_free: bool = field(init=False)
     #: What each goal asks for, and all of them together.
     targets: tuple[int, ...] = field(init=False)
     total: int = field(init=False)
@@ -237,6 +239,8 @@ class Quest:
         """Derive, once, what is asked for with every event."""
         is_periodic = self.type in ("daily", "weekly", "monthly")
         object.__setattr__(self, "period", self.type if is_periodic else "alltime")
+        is_bound = self.level_required > 1 or self.requires or self.starts_at is not None or self.ends_at is not None
+        object.__setattr__(self, "is_free", not is_bound)
         object.__setattr__(self, "targets", tuple(goal.target for goal in self.goals))
         object.__setattr__(self, "total", sum(self.targets))
 

@@ -334,34 +334,34 @@ def _decision(request: Request, drafts: list[Draft], skips: list[Skip], catalog:
     rows: list[JournalRow] = []
     rare: list[tuple[Draft, JournalRow]] = []
     notifications: list[tuple[str, Notification]] = []
-    touched: list[tuple[str, int]] = []
+    changes: list[Change] = []
+    at, data, skipped, touched = request.at, request.body, _encode(skips) if skips else None, None
+    if len(drafts) > 1:
+        touched = _encode([(draft.user_id, draft.state.version + 1) for draft in drafts[1:]])
     for draft in drafts:
         state = draft.state
         state.version += 1
-        state.latest_at = max(state.latest_at, request.at)
+        state.latest_at = max(state.latest_at, at)
         if draft.unlocked or draft.completed or "level" in draft.before:
             notifications += [(draft.user_id, told) for told in notify(draft, catalog, now)]
-        touched.append((draft.user_id, state.version))
-    changes: list[Change] = []
-    for draft in drafts:
-        is_actor = draft is drafts[0]
         row = JournalRow(
             draft.user_id,
-            draft.state.version,
+            state.version,
             request.actor,
             request.id,
             request.type,
-            request.at,
+            at,
             now,
             catalog.revision,
             request.fingerprint,
             draft.day,
-            _encode(draft.state.groups) if draft.state.groups else None,
-            request.body if is_actor else None,
-            _encode(touched[1:]) if is_actor and len(touched) > 1 else None,
+            _encode(state.groups) if state.groups else None,
+            data,
+            touched,
             _encode(draft.changes),
-            _encode(skips) if is_actor and skips else None,
+            skipped,
         )
+        data = touched = skipped = None  # They stand on the first row, the actor's, only.
         rows.append(row)
         if draft.has_rare:
             rare.append((draft, row))

@@ -44,35 +44,35 @@ def complete_first(draft: Draft, catalog: Catalog) -> bool:
 def _count(draft: Draft, catalog: Catalog) -> None:
     """Add what moved to the runs that this request counts for."""
     moves, draft.moves = draft.moves, []
-    reading = catalog.goals_on
+    goals_on, runs = catalog.goals_on, draft.quest_runs
     for metric, amount, values in moves:
-        for quest, place, kind in reading.get(metric, ()):
-            run = _run_of(draft, quest)
-            if run is None or quest.code in draft.completed:
+        if metric not in goals_on:
+            continue
+        for quest, place, kind in goals_on[metric]:
+            code = quest.code
+            run = runs[code] if code in runs else _run_of(draft, quest)
+            if run is None or code in draft.completed:
                 continue
-            counts = run.counts
             if kind == "add":
-                counts[place] += amount
+                run.counts[place] += amount
             elif kind == "max":
-                counts[place] = max(counts[place], amount)
+                run.counts[place] = max(run.counts[place], amount)
             else:
-                counts[place] = _see(run, metric, values, quest.targets[place])
-            if is_fulfilled(run, quest):
-                draft.fulfilled[quest.code] = quest
+                run.counts[place] = _see(run, metric, values, quest.targets[place])
+            if run.counts[place] >= quest.targets[place] and is_fulfilled(run, quest):
+                draft.fulfilled[code] = quest
             elif draft.fulfilled:
-                draft.fulfilled.pop(quest.code, None)
+                draft.fulfilled.pop(code, None)
 
 
 def _run_of(draft: Draft, quest: Quest) -> QuestRun | None:
     """Return the run that this request counts for, looked up once, with what it stood at remembered."""
     code = quest.code
-    if code in draft.quest_runs:
-        return draft.quest_runs[code]
     run = _counting_run(draft, quest)
     draft.quest_runs[code] = run
     if run is not None:
-        if len(run.counts) != len(quest.goals):  # The catalog's goals were edited while it ran.
-            run.counts = (run.counts + [0] * len(quest.goals))[: len(quest.goals)]
+        if len(run.counts) != len(quest.targets):  # The catalog's goals were edited while it ran.
+            run.counts = (run.counts + [0] * len(quest.targets))[: len(quest.targets)]
         draft.quest_progress[code] = progress(run, quest)
         if run is not draft.state.quests[code]:
             draft.changes.append(QuestLeft(code, run))  # Written when the request is decided: what it stands at then.
@@ -244,20 +244,26 @@ def _counting_run(draft: Draft, quest: Quest) -> QuestRun | None:
     if quest.cooldown and _cools_down(draft, quest):
         return None
     label = periods.period_label(quest.period, draft.day)
-    run = _window(draft, quest, label)
+    run = draft.state.quests.get(quest.code)
+    if run is None or run.label != label:
+        run = _window(draft, quest, label)
     number, counts_from = 1, 0
     if run is not None:
-        if not run.is_completed:
+        if run.completed_at < 0:
             counts = run.counts_from <= at and (not run.until or at < run.until)
-            return run if counts and _is_open(quest, at) and is_unlocked(draft, quest) else None
-        number, counts_from = run.number + 1, run.completed_at + quest.cooldown
-        if number > quest.max_completions or at < counts_from:
+            return run if counts and (quest.is_free or _is_allowed(draft, quest)) else None
+        if run.number >= quest.max_completions or at < run.completed_at + quest.cooldown:
             return None
-    if quest.accept == "manual" or not _is_open(quest, at) or not is_unlocked(draft, quest):
+        number, counts_from = run.number + 1, run.completed_at + quest.cooldown
+    if quest.accept == "manual" or not (quest.is_free or _is_allowed(draft, quest)):
         return None
-    run = QuestRun(label, number, [0] * len(quest.goals), counts_from)
+    run = QuestRun(label, number, [0] * len(quest.targets), counts_from)
     _open_window(draft, quest, run)
     return run
+
+
+def _is_allowed(draft: Draft, quest: Quest) -> bool:
+    return _is_open(quest, draft.at) and is_unlocked(draft, quest)
 
 
 def _window(draft: Draft, quest: Quest, label: int) -> QuestRun | None:
@@ -285,6 +291,8 @@ def _open_window(draft: Draft, quest: Quest, run: QuestRun) -> None:
 
 def progress(run: QuestRun, quest: Quest) -> int:
     """Return how much of `quest.total` a run has: the sum over its goals, none counted beyond its target."""
+    if len(quest.targets) == 1:
+        return min(run.counts[0], quest.total)
     return sum(map(min, run.counts, quest.targets))
 
 

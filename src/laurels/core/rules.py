@@ -96,7 +96,7 @@ def apply_rule(
         detail = rule.when.check(request.data, request.actor, request.type)
         if detail is not None:
             return (Skip(rule.id, "condition_false", request.actor, detail=detail),)
-    recipient = recipient_of(rule, request)
+    recipient = request.actor if rule.to is None else recipient_of(rule, request)
     if recipient is None:
         return (Skip(rule.id, "not_available", request.actor, detail=_no_value(rule.to, "user")),)
     key = None
