@@ -32,8 +32,12 @@ if TYPE_CHECKING:
     from laurels.core.rules import ClaimKey
 
 RequestKey = tuple[str, str]
-_encode = msgspec.json.Encoder().encode
+_encoder = msgspec.json.Encoder()
 _decode_state = msgspec.json.Decoder(UserState).decode
+
+
+def _encode(document: object) -> str:
+    return _encoder.encode(document).decode()
 
 
 @dataclass(slots=True)
@@ -111,7 +115,7 @@ class Context:
 
 class JournalRow(msgspec.Struct, frozen=True):
     """
-    One user's part of one request, as it is stored.
+    One user's part of one request, as it is stored, in the order of the table's columns; documents are JSON text.
 
     `data`, `touched` and `skipped` stand on the actor's row only.
     """
@@ -126,11 +130,11 @@ class JournalRow(msgspec.Struct, frozen=True):
     revision: int
     fingerprint: bytes
     day: int
-    groups: bytes | None
-    data: bytes | None
-    touched: bytes | None
-    changes: bytes
-    skipped: bytes | None
+    groups: str | None
+    data: str | None
+    touched: str | None
+    changes: str
+    skipped: str | None
 
 
 class Decision(msgspec.Struct):

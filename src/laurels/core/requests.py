@@ -56,7 +56,7 @@ class Request(msgspec.Struct):
     id: str
     type: str
     at: Instant
-    body: bytes | None
+    body: str | None
     fingerprint: bytes
     data: Mapping[str, Any] | None = None
     command: AnyCommand | None = None
@@ -79,7 +79,7 @@ def receive(asked: Event | AnyCommand, now: Instant, *, future_max: int = FUTURE
     fingerprint = blake2b(body, digest_size=16).digest()
     tag = asked.__struct_config__.tag
     assert isinstance(tag, str)
-    return Request(asked.user, asked.id, tag, now, body, fingerprint, command=asked)
+    return Request(asked.user, asked.id, tag, now, body.decode(), fingerprint, command=asked)
 
 
 def _receive_event(event: Event, now: Instant, future_max: int) -> Request:
@@ -97,7 +97,7 @@ def _receive_event(event: Event, now: Instant, future_max: int) -> Request:
         return Request(event.user, event.id, event.type, at, None, _fingerprint(event.type, b""))
     body = _data_json(event.data)
     data = _read_json(body)  # A copy of plain JSON values: what a caller does to its own later changes nothing here.
-    return Request(event.user, event.id, event.type, at, body, _fingerprint(event.type, body), data=data)
+    return Request(event.user, event.id, event.type, at, body.decode(), _fingerprint(event.type, body), data=data)
 
 
 def check_id(value: object, path: str) -> None:

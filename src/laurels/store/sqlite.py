@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+from msgspec.structs import astuple
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
     from laurels.core.catalog import Catalog
-    from laurels.core.decide import Decision, JournalRow, RequestKey, Touches
+    from laurels.core.decide import Decision, RequestKey, Touches
 
 BUSY_TIMEOUT_S = 30.0
 #: SQLite's own wait grows to 100 ms a step and starves a lone writer beside a busy one; a short even step does not.
@@ -216,7 +217,7 @@ class SqliteTransaction:
             " ON CONFLICT (user_id) DO UPDATE SET version = excluded.version, state = excluded.state",
             documents,
         )
-        self._many(_INSERT_JOURNAL, [_journal_values(row) for decision in decisions for row in decision.rows])
+        self._many(_INSERT_JOURNAL, [astuple(row) for decision in decisions for row in decision.rows])
         self._save_rare(decisions)
 
     # --- Loading ------------------------------------------------------------------------------------------------------
@@ -357,31 +358,6 @@ class SqliteTransaction:
     def _many(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
         if rows:
             self._driver.executemany(statement, rows)
-
-
-def _journal_values(row: JournalRow) -> tuple[object, ...]:
-    """Return a row in the order of the table's columns; JSON goes in as text, so that SQL can read it."""
-    return (
-        row.user_id,
-        row.version,
-        row.actor_id,
-        row.request_id,
-        row.type,
-        row.time,
-        row.recorded_at,
-        row.revision,
-        row.fingerprint,
-        row.day,
-        _text(row.groups),
-        _text(row.data),
-        _text(row.touched),
-        row.changes.decode(),
-        _text(row.skipped),
-    )
-
-
-def _text(document: bytes | None) -> str | None:
-    return None if document is None else document.decode()
 
 
 def _file_url(url: str) -> URL:
