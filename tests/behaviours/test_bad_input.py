@@ -201,8 +201,8 @@ def award(amount, **named):
         pytest.param(wallet("spend", TEN_MEGABYTES, 1), "invalid_text", "currency: 'aaa", id="currency-of-10-mb"),
         pytest.param(wallet("spend", 5, 1), "invalid_text", "currency: 5", id="currency-as-a-number"),
         pytest.param(wallet("spend", "sparkle", 1, user="bob"), "unknown_user", "no user 'bob'", id="unknown-user"),
-        pytest.param(wallet("transfer", "ada", "sparkle", 1), "invalid_transfer", "to themselves", id="to-oneself"),
-        pytest.param(wallet("transfer", "", "sparkle", 1), "invalid_id", "to: ''", id="to-nobody"),
+        pytest.param(wallet("transfer", "sparkle", 1, to="ada"), "invalid_transfer", "to themselves", id="to-oneself"),
+        pytest.param(wallet("transfer", "sparkle", 1, to=""), "invalid_id", "to: ''", id="to-nobody"),
         pytest.param(
             wallet("hold", "sparkle", 1, expires_at=NAIVE), "naive_time", "expires_at:", id="naive-expiry"
         ),
