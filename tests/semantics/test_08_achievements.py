@@ -656,3 +656,20 @@ def test_a_note_is_the_same_for_a_duplicate(open_engine):
     sent = event()
     first, again = engine.record(sent), engine.record(sent)
     assert (again.status, again.changes) == ("duplicate", first.changes)
+
+
+def test_one_request_unlocks_a_repeatable_achievement_a_thousand_times_at_most(open_engine):
+    """A single odd number must not keep the engine busy for ever; the rest comes with the next requests."""
+    engine = open_engine(
+        BASE
+        + '[metrics]\nwords = {}\n[[rules]]\nid = "r"\non = "post.created"\nmetrics = { words = "data.words" }\n'
+        + '[[achievements]]\ncode = "MORE"\nwhen = { words = 10 }\nrepeatable = true\n'
+    )
+
+    def times(number, words):
+        event = laurels.Event("post.created", user="ada", id=number, data={"words": words})
+        return [change.times for change in engine.record(event).changes if change.type == "achievement.unlocked"]
+
+    assert times("1", 10_500) == list(range(1, 1_001))
+    assert times("2", 1) == list(range(1_001, 1_051))
+    assert len(times("3", 2**53 - 1 - 10_501)) == 1_000

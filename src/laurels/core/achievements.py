@@ -21,6 +21,11 @@ if TYPE_CHECKING:
     from laurels.core.periods import Instant
 
 
+#: One odd number in an event can be a quadrillion multiples of a target. What goes beyond this comes with the next
+#: request that changes one of the achievement's metrics.
+UNLOCKS_A_REQUEST_MAX = 1_000
+
+
 def unlock_first(draft: Draft, catalog: Catalog, places: dict[str, int], skips: list[Skip]) -> bool:
     """
     Unlock the first achievement that is due, in catalog order, and pay it; False if none is.
@@ -112,6 +117,8 @@ def _in_order(found: Mapping[str, Achievement], catalog: Catalog) -> Iterable[Ac
 
 def _is_due(draft: Draft, achievement: Achievement) -> bool:
     unlocks = draft.state.unlocks
+    if achievement.repeatable and len(draft.unlocked) >= UNLOCKS_A_REQUEST_MAX:
+        return False
     return (
         _times(achievement, draft.state.value) > unlocks.get(achievement.code, 0)
         and all(code in unlocks for code in achievement.requires)

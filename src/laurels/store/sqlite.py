@@ -122,7 +122,7 @@ class SqliteStore:
         connection.isolation_level = None  # Transactions begin where we say so.
         connection.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout_s * 1000)}")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute("PRAGMA cache_size = -65536")
+        connection.execute("PRAGMA cache_size = -16384")
         connection.execute(f"PRAGMA wal_autocheckpoint = {WAL_PAGES_MAX}")
         connection.execute("PRAGMA temp_store = MEMORY")
 
