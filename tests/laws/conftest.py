@@ -17,12 +17,12 @@ from hypothesis import HealthCheck, settings
 
 TIMES_MORE = 20
 
-settings.register_profile("thorough", max_examples=100 * TIMES_MORE)
+settings.register_profile("thorough")
 
 
 def examples(number: int) -> settings:
     """Return the settings of a law that tries so many examples by default."""
-    is_thorough = settings.default is not None and settings.default.max_examples == 100 * TIMES_MORE
+    is_thorough = settings.get_current_profile_name() == "thorough"
     return settings(
         max_examples=number * (TIMES_MORE if is_thorough else 1),
         derandomize=not is_thorough,

@@ -72,8 +72,7 @@ patterns = st.sampled_from(["post", "post.*", "*", "like", "login", ["post", "po
 spans = st.sampled_from(["10m", "1h", "12h", "1d", "1d12h"])
 bounds = st.integers(-2, 30).map(lambda half_days: to_datetime(START + half_days * DAY // 2).isoformat())
 windows = st.one_of(
-    st.just({}),
-    st.just({}),
+    *(st.just({}) for _ in range(4)),
     st.fixed_dictionaries({"from": bounds}),
     st.fixed_dictionaries({"until": bounds}),
     st.tuples(bounds, bounds)
@@ -123,7 +122,7 @@ boosts = joined(
     windows,
 )
 targets = {
-    **dict.fromkeys(METRICS, st.sampled_from([1, 2, 3, 10])),
+    **dict.fromkeys(METRICS, st.sampled_from([1, 1, 2, 3, 10])),
     "xp": st.sampled_from([20, 100, 400]),
     "level": st.integers(2, 4),
     "achievements": st.integers(1, 3),
@@ -136,10 +135,10 @@ targets = {
 
 
 def thresholds(metrics=(*METRICS, *METRICS, *targets)) -> st.SearchStrategy:
-    """One or two metrics with the values that they must reach, more often those that rules change."""
-    return st.lists(st.sampled_from(metrics), unique=True, min_size=1, max_size=2).flatmap(
-        lambda chosen: st.fixed_dictionaries({metric: targets[metric] for metric in chosen})
-    )
+    """One metric, seldom two, with the values that they must reach; more often such as rules change."""
+    one = st.sampled_from(metrics)
+    chosen = st.one_of(one.map(lambda metric: [metric]), one.map(lambda metric: [metric]), st.tuples(one, one))
+    return chosen.flatmap(lambda chosen: st.fixed_dictionaries({metric: targets[metric] for metric in chosen}))
 
 
 achievements = joined(
@@ -152,6 +151,8 @@ achievements = joined(
     table({}, one_in=8, secret=st.just(True), enabled=st.just(False)),
     windows,
 )
+#: Soon due for many, with places for few.
+limited = table({"when": st.just({"posts": 1}), "max_achievers": st.integers(0, 2), "reward": rewards})
 repeatables = joined(
     table({"when": thresholds(tuple(METRICS)), "repeatable": st.just(True), "reward": rewards}), windows
 )
@@ -164,13 +165,13 @@ quests = joined(
             "goals": thresholds(),
             "reward": rewards,
         },
+        one_in=5,
         claim=st.just("manual"),
         accept=st.just("manual"),
         time_limit=spans,
         level_required=st.just(2),
-        max_completions=st.integers(2, 3),
-        cooldown=spans,
     ),
+    table({}, max_completions=st.integers(2, 3), cooldown=spans),
     windows,
 )
 bonuses = st.fixed_dictionaries({"xp_per_step": st.integers(0, 9), "max_xp": st.sampled_from([20, 5, 0])})
@@ -217,7 +218,7 @@ def chained(draw, entries, prefix: str, **sizes) -> list[dict]:
     order = draw(st.permutations(made))
     for place, entry in enumerate(order):
         earlier = [other["code"] for other in order[:place]]
-        required = draw(st.lists(st.sampled_from(earlier), max_size=1)) if earlier else []
+        required = draw(st.sampled_from([[], [], *([code] for code in earlier)]))
         if required:
             entry["requires"] = required
         elif "when" not in entry and "goals" not in entry:
@@ -236,7 +237,7 @@ def catalog_trees(draw) -> dict:
         "metrics": {metric: {} for metric in METRICS},
         "rules": numbered(draw(st.lists(rules, min_size=1, max_size=5)), "rule-", "id"),
         "boosts": numbered(draw(st.lists(boosts, max_size=3)), "boost-", "id"),
-        "achievements": draw(chained(st.one_of(achievements, achievements, repeatables, crowns), "A", max_size=4)),
+        "achievements": draw(chained(st.one_of(achievements, limited, repeatables, crowns), "A", max_size=5)),
         "quests": draw(chained(quests, "Q", max_size=3)),
         "streaks": [{"code": "login", **draw(streaks)}, {"code": "weekly", "every": "week", **draw(streaks)}],
     }
@@ -277,7 +278,7 @@ pauses = st.sampled_from([0, 1, 0, 10 * MINUTE, HOUR, 7 * HOUR, DAY, DAY, DAY, 2
 amounts = st.sampled_from([1, 3, 10, 25])
 currencies = st.sampled_from(CURRENCIES)
 settings_of_users = st.one_of(
-    st.fixed_dictionaries({"opted_out": st.booleans()}),
+    st.fixed_dictionaries({"opted_out": st.sampled_from([True, True, False])}),
     st.fixed_dictionaries({"zone": st.sampled_from(ZONES)}),
     st.fixed_dictionaries({"day_starts_at": st.sampled_from([0, 4])}),
 )
@@ -353,19 +354,23 @@ def quest_commands(draw, request_id: str, tree: dict, people=USERS):
     return draw(st.sampled_from(how))(user=draw(st.sampled_from(people)), id=request_id, quest=quest["code"])
 
 
-class Pace(NamedTuple):
-    """How many requests come, how long after each other, how late they are, and how many of 8 + n are n events."""
+class History(NamedTuple):
+    """Who does how much, how long after each other, and how late; of 9 + n steps, n are events."""
 
-    sizes: st.SearchStrategy[int]
+    people: tuple[str, ...]
+    steps: st.SearchStrategy[int]
     pauses: st.SearchStrategy[int]
     delays: st.SearchStrategy[int]
     events: int
 
 
-USUAL = Pace(st.integers(1, 24), pauses, delays, 9)
-#: A long history with much of it late, so that documents forget what they are then asked for.
-LONG = Pace(
-    sizes=st.integers(30, 70),
+USUAL = History(USERS, st.integers(1, 24), pauses, delays, 9)
+SHORT = USUAL._replace(steps=st.integers(1, 10))
+MUCH = USUAL._replace(steps=st.integers(30, 60))
+#: One user's long history with much of it late, so that the document forgets what it is then asked for.
+LONG = History(
+    people=("ada",),
+    steps=st.integers(30, 70),
     pauses=st.sampled_from([1, HOUR, 7 * HOUR, 7 * HOUR, DAY, DAY]),
     delays=st.sampled_from([0, 0, 5 * HOUR, DAY, 3 * DAY, 5 * DAY, 8 * DAY, 12 * DAY, 40 * DAY]),
     events=40,
@@ -373,9 +378,9 @@ LONG = Pace(
 
 
 @st.composite
-def streams(draw, tree: dict, *, pace: Pace = USUAL, people=USERS, sizes=None) -> list[Asked | Setting]:
+def streams(draw, tree: dict, history: History = USUAL) -> list[Asked | Setting]:
     """
-    What reaches an engine under this catalog, in order of arrival; `people` do it, whoever they name.
+    What reaches an engine under this catalog, in order of arrival.
 
     Some requests come a second time, some of them with another time of their own, or with other content, which must be
     refused.
@@ -383,21 +388,26 @@ def streams(draw, tree: dict, *, pace: Pace = USUAL, people=USERS, sizes=None) -
     now = START
     stream: list[Asked | Setting] = []
     past: list[Asked] = []
-    kinds = ["event"] * pace.events + ["wallet"] * 4 + ["quest"] * (2 * bool(tree["quests"])) + ["again", "setting"]
-    for number in range(draw(pace.sizes if sizes is None else sizes)):
-        now += draw(pace.pauses)
+    kinds = (
+        ["event"] * history.events
+        + ["wallet"] * 4
+        + ["quest"] * (2 * bool(tree["quests"]))
+        + ["again", "setting", "setting"]
+    )
+    for number in range(draw(history.steps)):
+        now += draw(history.pauses)
         request_id = f"r{number}"
         match draw(st.sampled_from(kinds)):
             case "wallet":
-                step = Asked(now, draw(wallet_commands(now, request_id, past, people)))
+                step = Asked(now, draw(wallet_commands(now, request_id, past, history.people)))
             case "quest":
-                step = Asked(now, draw(quest_commands(request_id, tree, people)))
+                step = Asked(now, draw(quest_commands(request_id, tree, history.people)))
             case "again" if past:
                 step = Asked(now, draw(_again(draw(st.sampled_from(past)).request, now)))
             case "setting":
-                step = Setting(now, draw(st.sampled_from(people)), draw(settings_of_users))
+                step = Setting(now, draw(st.sampled_from(history.people)), draw(settings_of_users))
             case _:
-                step = Asked(now, draw(events(now, request_id, people, pace.delays)))
+                step = Asked(now, draw(events(now, request_id, history.people, history.delays)))
         stream.append(step)
         if isinstance(step, Asked):
             past.append(step)

@@ -23,7 +23,7 @@ from tests.laws.strategies import catalog_trees, parsed, streams
 from tests.laws.world import World
 
 
-@examples(150)
+@examples(100)
 @given(st.data())
 def test_law_1_every_balance_is_the_sum_of_its_entries(data):
     tree = data.draw(catalog_trees(), label="catalog")
@@ -61,7 +61,7 @@ def chained_balances(world: World, user_id: str) -> dict[str, int]:
     return balances
 
 
-@examples(150)
+@examples(100)
 @given(st.data())
 def test_law_1_what_is_held_earned_and_spent_for_life_follows_from_the_entries(data):
     tree = data.draw(catalog_trees(), label="catalog")

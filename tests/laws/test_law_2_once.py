@@ -49,7 +49,7 @@ def as_first_told(answers) -> dict:
     return first
 
 
-@examples(150)
+@examples(100)
 @given(st.data())
 def test_law_2_a_request_counts_once_in_whichever_batch_it_comes_again(data):
     tree = data.draw(catalog_trees(), label="catalog")
@@ -61,7 +61,7 @@ def test_law_2_a_request_counts_once_in_whichever_batch_it_comes_again(data):
     assert world.documents == alone.documents
 
 
-@examples(150)
+@examples(100)
 @given(st.data())
 def test_law_2_a_refused_request_leaves_no_trace(data):
     tree = data.draw(catalog_trees(), label="catalog")

@@ -26,7 +26,7 @@ from tests.conftest import NOW, Clock
 from tests.laws.conftest import examples
 from tests.laws.play import documents_of, order_of, stamped, without_expiry
 from tests.laws.senders import answer_to, send
-from tests.laws.strategies import Asked, catalog_trees, parsed, streams
+from tests.laws.strategies import MUCH, Asked, catalog_trees, parsed, streams
 from tests.laws.world import World
 
 SENDERS = 3
@@ -152,7 +152,7 @@ def test_law_3_whatever_is_sent_at_once_ends_as_if_it_had_come_one_after_the_oth
 @given(data=st.data())
 def test_law_3_any_catalog_and_any_requests_end_as_if_they_had_come_one_after_the_other(race, new_database, data):
     tree = data.draw(catalog_trees(), label="catalog")
-    stream = stamped(without_expiry(data.draw(streams(tree, sizes=st.integers(30, 60)), label="stream")))
+    stream = stamped(without_expiry(data.draw(streams(tree, MUCH), label="stream")))
     once = {(s.request.user, s.request.id): s.request for s in reversed(stream) if isinstance(s, Asked)}
     plans: list[list] = [[] for _ in range(SENDERS)]
     for request in reversed(once.values()):

@@ -111,7 +111,7 @@ def without_zeros(profile: dict) -> dict:
     return {**profile, **sums}
 
 
-@examples(200)
+@examples(150)
 @given(st.data())
 def test_law_6_folding_changes_over_the_old_profile_gives_the_new_one(data):
     tree = data.draw(catalog_trees(), label="catalog")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -12,7 +13,7 @@ from laurels.core.periods import from_datetime
 from laurels.core.profile import profile_of
 from tests.laws import model
 from tests.laws.conftest import examples
-from tests.laws.strategies import LONG, Setting, catalog_trees, parsed, streams
+from tests.laws.strategies import LONG, USUAL, Setting, catalog_trees, parsed, streams
 from tests.laws.world import World
 
 #: What programs outside see of each change; the rest is the engine's own.
@@ -88,15 +89,9 @@ def assert_they_agree(tree, stream) -> None:
         assert profile.achievements.unlocked == len(user["unlocks"])
 
 
-@examples(300)
-@given(st.data())
-def test_the_engine_tells_what_the_model_tells(data):
+@pytest.mark.parametrize("history", [pytest.param(USUAL, id="of-some"), pytest.param(LONG, id="of-one-for-long")])
+@examples(150)
+@given(data=st.data())
+def test_the_engine_tells_what_the_model_tells(history, data):
     tree = data.draw(catalog_trees(), label="catalog")
-    assert_they_agree(tree, data.draw(streams(tree), label="stream"))
-
-
-@examples(60)
-@given(st.data())
-def test_the_engine_tells_what_the_model_tells_of_a_long_history(data):
-    tree = data.draw(catalog_trees(), label="catalog")
-    assert_they_agree(tree, data.draw(streams(tree, pace=LONG, people=("ada",)), label="stream"))
+    assert_they_agree(tree, data.draw(streams(tree, history), label="stream"))
