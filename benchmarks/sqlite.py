@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from laurels import Event
 
-BATCH = 500
+BATCHES = (500, 1_000)
 WARM = 60_000
 EVENTS = 20_000
 SINGLES = 2_000
@@ -41,82 +41,74 @@ Statement = tuple[str, list[tuple[object, ...]]]
 
 def main() -> None:
     """Measure and report."""
-    rounds = [one_round(number) for number in range(1, ROUNDS + 1)]
-    batched, singles, by_hand, bare = (statistics.median(column) for column in zip(*rounds, strict=True))
-    ratios = [statistics.median(row[0] / row[column] for row in rounds) for column in (1, 2, 3)]
+    figures = [figure for batch in BATCHES for figure in batch_figures(batch)]
     by_thread, by_process = (lone_caller_waits(in_another_process=other) for other in (False, True))
-    method = (
-        f"median of {ROUNDS} interleaved rounds, {USERS:,} users uniform with ten events a day, {WARM:,} before that, "
-        "synchronous=FULL, committed rows counted"
-    )
-    report(
-        "sqlite",
-        [
+    for where, waits in (("a thread", by_thread), ("another process", by_process)):
+        figures.append(
             Figure(
-                figure=f"events per second, batches of {BATCH}",
-                value=batched,
-                unit="events/s",
-                floor=singles,
-                ratio=ratios[0],
-                target=">= 5 x one commit each",
-                method=f"{EVENTS:,} events against {SINGLES:,} one by one; {method}",
-            ),
-            Figure(
-                figure="the same against the same rows written by hand, without rules",
-                value=batched,
-                unit="events/s",
-                floor=by_hand,
-                ratio=ratios[1],
-                target=">= 0.6 x",
-                method="the engine's own statements and rows in the same batches: keys asked for, documents decoded "
-                f"and encoded, data encoded, rows written by executemany; {method}",
-            ),
-            Figure(
-                figure="the same against bare rows, ready made",
-                value=batched,
-                unit="events/s",
-                floor=bare,
-                ratio=ratios[2],
-                method=f"the writes alone, nothing read, decoded or encoded; {method}",
-            ),
-            *[
-                Figure(
-                    figure=f"a lone caller beside a batch importer in {where}, p99",
-                    value=1000 * statistics.quantiles(waits, n=100)[98],
-                    unit="ms",
-                    target="<= 100 ms",
-                    method=f"{len(waits)} single events, 5 ms apart, beside an import in chunks of {CHUNK}",
-                )
-                for where, waits in (("a thread", by_thread), ("another process", by_process))
-            ],
-        ],
-    )
+                figure=f"a lone caller beside a batch importer in {where}, p99",
+                value=1000 * statistics.quantiles(waits, n=100)[98],
+                unit="ms",
+                target="<= 100 ms",
+                method=f"{len(waits)} single events, 5 ms apart, beside an import in chunks of {CHUNK}",
+            )
+        )
+    report("sqlite", figures)
 
 
-def one_round(seed: int) -> tuple[float, float, float, float]:
+def batch_figures(batch: int) -> list[Figure]:
+    """Return what batches of one size come to, beside one commit each and beside the same rows without rules."""
+    rounds = [one_round(number, batch) for number in range(1, ROUNDS + 1)]
+    batched, *floors = (statistics.median(column) for column in zip(*rounds, strict=True))
+    ratios = [statistics.median(row[0] / row[column] for row in rounds) for column in (1, 2, 3)]
+    against = [
+        ("one commit each", ">= 5 x", f"{EVENTS:,} events against {SINGLES:,} one by one"),
+        (
+            "the same rows written by hand, without rules",
+            ">= 0.6 x",
+            "keys asked for, documents decoded and encoded, data encoded, the engine's own rows written by executemany",
+        ),
+        ("bare rows, ready made", "", "the writes alone, nothing read, decoded or encoded"),
+    ]
+    return [
+        Figure(
+            figure=f"events per second in batches of {batch}, against {what}",
+            value=batched,
+            unit="events/s",
+            floor=floor,
+            ratio=ratio,
+            target=target,
+            method=f"{how}; median of {ROUNDS} interleaved rounds, {USERS:,} users uniform with ten events a day, "
+            f"{WARM:,} events before, synchronous=FULL, committed rows counted",
+        )
+        for (what, target, how), floor, ratio in zip(against, floors, ratios, strict=True)
+    ]
+
+
+def one_round(seed: int, batch: int) -> tuple[float, float, float, float]:
     """Return events a second in batches, one by one, as rows written by hand, and as bare rows."""
     stream = list(events(WARM + EVENTS + SINGLES, users=USERS, seed=seed))
     warm, measured, one_by_one = stream[:WARM], stream[WARM : WARM + EVENTS], stream[WARM + EVENTS :]
     logged: list[list[Statement]] = []
     with fresh() as url, logged_into(logged), laurels.open(url, catalog="community") as engine:
-        record_all(engine, warm + measured)  # Only to learn the rows.
+        record_all(engine, warm + measured, batch)  # Only to learn the rows.
     with fresh() as url, laurels.open(url, catalog="community") as engine:
-        record_all(engine, warm)
+        record_all(engine, warm, batch)
         started = perf_counter()
-        record_all(engine, measured)
+        record_all(engine, measured, batch)
         batched = committed(engine, WARM, EVENTS) / (perf_counter() - started)
         started = perf_counter()
         for event in one_by_one:
             engine.record(event)
         singles = committed(engine, WARM + EVENTS, SINGLES) / (perf_counter() - started)
-    by_hand, bare = (EVENTS / replay(logged, stream, by_hand=by_hand) for by_hand in (True, False))
+    by_hand, bare = (EVENTS / replay(logged, stream, batch, by_hand=by_hand) for by_hand in (True, False))
     return batched, singles, by_hand, bare
 
 
-def record_all(engine: laurels.Engine, stream: list[Event]) -> None:
+def record_all(engine: laurels.Engine, stream: list[Event], batch: int) -> None:
     """Record in batches."""
-    for start in range(0, len(stream), BATCH):
-        engine.record(stream[start : start + BATCH])
+    for start in range(0, len(stream), batch):
+        engine.record(stream[start : start + batch])
 
 
 def committed(engine: laurels.Engine, before: int, sent: int) -> int:
@@ -153,7 +145,7 @@ def logged_into(log: list[list[Statement]]) -> Iterator[None]:
         yield
 
 
-def replay(log: list[list[Statement]], stream: list[Event], *, by_hand: bool) -> float:
+def replay(log: list[list[Statement]], stream: list[Event], batch: int, *, by_hand: bool) -> float:
     """
     Return the seconds that the measured batches' rows take without rules.
 
@@ -162,15 +154,15 @@ def replay(log: list[list[Statement]], stream: list[Event], *, by_hand: bool) ->
     """
     with fresh() as url:
         store = SqliteStore(url)
-        for place, batch in enumerate(log):
-            if place == WARM // BATCH:
+        for place, statements in enumerate(log):
+            if place == WARM // batch:
                 started = perf_counter()
             with collection_held_off, store.write() as transaction:
                 if by_hand:
-                    for event in stream[place * BATCH : (place + 1) * BATCH]:
+                    for event in stream[place * batch : (place + 1) * batch]:
                         body = msgspec.json.encode([event.type, event.data])
                         blake2b(body, digest_size=16).digest()
-                for statement, rows in batch:
+                for statement, rows in statements:
                     if statement.lstrip().startswith("SELECT"):
                         found = transaction._rows(statement, *rows[0]) if by_hand else []
                         if statement.startswith("SELECT user_id, state"):
