@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -54,8 +55,8 @@ class Folder:
         self.path = path
         programs = path / ".programs"
         programs.mkdir(exist_ok=True)
-        _program(programs / "laurels", f"{sys.executable} {programs / 'start.py'}")
-        _program(programs / "python", sys.executable)
+        _program(programs / "laurels", shlex.join([sys.executable, str(programs / "start.py")]))
+        _program(programs / "python", shlex.quote(sys.executable))
         (programs / "start.py").write_text(
             "import sys\nfrom laurels.cli import main\nsys.argv[0] = 'laurels'\nmain()\n"
         )

@@ -8,10 +8,15 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import laurels
 from laurels.catalog_file import parse_catalog
 from laurels.store.sqlite import SqliteStore
+
+# How long anything takes says something about the machine: a busy one must not fail a test.
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
 
 #: The examples' dates lie before this, so none of them is in the future.
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
