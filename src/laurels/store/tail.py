@@ -1,0 +1,131 @@
+"""
+Reading the journal behind its writers: up to where it is final, and who alone may project it.
+
+On PostgreSQL rows become visible in the order of commits, not of `seq`, so a reader who goes by the largest number it
+sees steps over a transaction that is still open. `Tail` says up to where no row can come any more. It rests on one
+habit of writers: they lock their users before they write the journal, so a transaction has its id before it draws its
+first `seq`. On SQLite there is one writer at a time, and what is committed is final.
+
+A lease is an advisory lock that lives as long as the connection that took it: a projector that dies loses it at once.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+from sqlalchemy import func, select, text
+
+from laurels.store.tables import journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from sqlalchemy import ColumnElement, Connection, Row
+
+CHUNK_ROWS = 2_000
+#: Places in the sequence that wait to become final at the same time; with one, a long transaction would delay twice.
+PENDING_MAX = 16
+
+_LAST_VALUE = text("SELECT pg_sequence_last_value(pg_get_serial_sequence('journal', 'seq')::regclass)")
+#: In this order: the statement's snapshot is taken first, and its own id drawn after it.
+_DRAW = text(
+    "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon, pg_current_xact_id()::text::bigint AS own"
+)
+_HORIZON = text("SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint")
+#: Only transactions that have an id hold the horizon; readers, however old their snapshots, do not.
+_OLDEST = text(
+    """
+    SELECT pid, application, age_s FROM (
+        SELECT pid, application_name AS application, backend_xid AS xid,
+               extract(epoch FROM clock_timestamp() - xact_start)::float AS age_s
+        FROM pg_stat_activity WHERE backend_xid IS NOT NULL AND pid <> pg_backend_pid()
+        UNION ALL
+        SELECT NULL, 'prepared transaction ' || gid, transaction,
+               extract(epoch FROM clock_timestamp() - prepared)::float
+        FROM pg_prepared_xacts
+    ) AS open ORDER BY age(xid) DESC LIMIT 1
+    """
+)
+_TRY_LEASE = text("SELECT pg_try_advisory_lock(hashtextextended('laurels:' || :projection, 0))")
+
+
+class _Pending(NamedTuple):
+    """A place in the sequence, the transaction id drawn after it was read, and when (monotonic seconds)."""
+
+    seq: int
+    xid: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Holder:
+    """The open transaction that keeps the journal from becoming final; `pid` is None for a prepared one."""
+
+    pid: int | None
+    application: str
+    age_s: float
+
+
+class Tail:
+    """
+    Up to where the journal is final, as seen through one database connection after the other.
+
+    Each statement must be a transaction of its own, so give it connections that commit by themselves. Begin anew after
+    a lost connection: the server may be another one, and count its transactions otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._settled = 0
+        self._pending: deque[_Pending] = deque()
+
+    def settled(self, connection: Connection) -> int:
+        """Return the largest `seq` up to which every row is committed or never will be; it never goes back."""
+        if connection.dialect.name == "sqlite":
+            return connection.scalar(select(func.coalesce(func.max(journal.c.seq), 0))) or 0
+        last: int = connection.scalar(_LAST_VALUE) or 0
+        newest = self._pending[-1].seq if self._pending else self._settled
+        if last > newest and len(self._pending) < PENDING_MAX:
+            horizon, own = connection.execute(_DRAW).one()
+            self._pending.append(_Pending(last, own, time.monotonic()))
+        elif self._pending:
+            horizon = connection.scalar(_HORIZON)
+        while self._pending and self._pending[0].xid <= horizon:
+            self._settled = self._pending.popleft().seq
+        return self._settled
+
+    def holding_back(self, connection: Connection, *, longer_than_s: float = 0.0) -> Holder | None:
+        """Return the oldest open transaction if the tail has waited for it so long; on SQLite there is none."""
+        waited_s = time.monotonic() - self._pending[0].since if self._pending else 0.0
+        if not self._pending or waited_s < longer_than_s:
+            return None
+        oldest = connection.execute(_OLDEST).one_or_none()
+        if oldest is None:
+            return None
+        # Of other people's transactions the server may not tell the age; it is at least what was waited.
+        return Holder(pid=oldest.pid, application=oldest.application or "", age_s=oldest.age_s or waited_s)
+
+
+def chunks(
+    connection: Connection, *columns: ColumnElement[object], after: int, settled: int, rows_max: int = CHUNK_ROWS
+) -> Iterator[Sequence[Row[tuple[object, ...]]]]:
+    """Yield the journal's rows between two places, the first excluded, in order of `seq`: each row `seq`, *columns."""
+    while after < settled:
+        query = select(journal.c.seq, *columns).where(journal.c.seq > after, journal.c.seq <= settled)
+        rows = connection.execute(query.order_by(journal.c.seq).limit(rows_max)).all()
+        if not rows:
+            return
+        yield rows
+        after = rows[-1].seq
+
+
+def take_lease(connection: Connection, projection: str) -> bool:
+    """
+    Try to become the one who brings a projection forward, for as long as this connection lives; do not wait.
+
+    On SQLite the write lock is the lease, and everybody has it who gets that. A connection keeps each lease it took:
+    ask once.
+    """
+    return connection.dialect.name == "sqlite" or bool(connection.scalar(_TRY_LEASE, {"projection": projection}))
