@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from pathlib import Path
 
+import psycopg
 import pytest
+import redis
 from hypothesis import HealthCheck, settings
+from sqlalchemy.engine import make_url
 
 import laurels
 from laurels.catalog_file import parse_catalog
 from laurels.store.sqlite import SqliteStore
+from tests.services import FAST, PostgresServer, ValkeyServer
 
 # How long anything takes says something about the machine: a busy one must not fail a test.
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -44,6 +51,34 @@ class Clock:
 
     def advance(self, **span: float) -> None:
         self.now += timedelta(**span)
+
+
+class PostgresDatabases:
+    """Databases on one server, each with our schema and nothing else, copied from the first."""
+
+    def __init__(self, server: str) -> None:
+        self._server = make_url(server)
+        self._connection = psycopg.connect(server, autocommit=True)
+        self._names = (f"laurels_test_{secrets.token_hex(4)}_{number}" for number in count())
+        self._empty = self._create("template0")
+
+    def new(self) -> str:
+        """Return the URL of a new one."""
+        return self._server.set(database=self._create(self._empty)).render_as_string(hide_password=False)
+
+    def drop(self, url: str) -> None:
+        """Remove one, whoever is still connected to it."""
+        self._connection.execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
+    def close(self) -> None:
+        self._connection.execute(f"DROP DATABASE {self._empty} WITH (FORCE)")
+        self._connection.close()
+
+    def _create(self, template: str) -> str:
+        name = next(self._names)
+        # Files are copied faster than logged; what a checkpoint costs is little where nothing waits for the disk.
+        self._connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
+        return name
 
 
 OpenEngine = Callable[..., laurels.Engine]
@@ -86,3 +121,66 @@ def open_engine(database_url: str, clock: Clock) -> Iterator[OpenEngine]:
     yield open_one
     for engine in opened:
         engine.close()
+
+
+# --- Servers, started when the first test asks for one; each xdist worker has its own ---------------------------------
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The URL of a PostgreSQL server: the one in LAURELS_TEST_POSTGRES_URL, or our own."""
+    if given := os.environ.get("LAURELS_TEST_POSTGRES_URL"):
+        yield given
+        return
+    with PostgresServer(settings=FAST) as server:
+        yield server.url()
+
+
+@pytest.fixture(scope="session")
+def postgres_databases(postgres_server: str) -> Iterator[PostgresDatabases]:
+    databases = PostgresDatabases(postgres_server)
+    yield databases
+    databases.close()
+
+
+@pytest.fixture
+def postgres_url(postgres_databases: PostgresDatabases) -> Iterator[str]:
+    """The URL of a PostgreSQL database of the test's own, with our schema and nothing else."""
+    url = postgres_databases.new()
+    yield url
+    postgres_databases.drop(url)
+
+
+@pytest.fixture(scope="session")
+def redis_server(worker_id: str) -> Iterator[str]:
+    """The URL of a Redis database: as LAURELS_TEST_REDIS_URL says, but one for each xdist worker, or on our own."""
+    if given := os.environ.get("LAURELS_TEST_REDIS_URL"):
+        url = make_url(given)
+        number = int(url.database or 0) + int(worker_id.removeprefix("gw") if worker_id != "master" else 0)
+        yield url.set(database=str(number)).render_as_string(hide_password=False)
+        return
+    with ValkeyServer() as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_url(redis_server: str) -> str:
+    """The URL of an empty Redis database. Whatever was in it is deleted."""
+    with redis.Redis.from_url(redis_server) as client:
+        client.flushdb()
+    return redis_server
+
+
+@pytest.fixture(scope="session")
+def redis_cluster_server() -> Iterator[str]:
+    """The URL of a Redis cluster of one node that owns every slot, always our own."""
+    with ValkeyServer(cluster=True) as server:
+        yield server.url
+
+
+@pytest.fixture
+def redis_cluster_url(redis_cluster_server: str) -> str:
+    """The URL of an empty Redis cluster."""
+    with redis.Redis.from_url(redis_cluster_server) as client:
+        client.flushdb()
+    return redis_cluster_server

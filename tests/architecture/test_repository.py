@@ -12,6 +12,7 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).parents[2]
 LOCKS = sorted((ROOT / "requirements").glob("*.lock"))
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRAS = list(PYPROJECT["project"]["optional-dependencies"])
 # Written in pieces, so that this file does not name them either.
 REGISTRY_HOSTS = ("pypi" + ".org", "pythonhosted" + ".org", "npmjs" + ".org", "npmjs" + ".com")
 
@@ -32,19 +33,21 @@ def test_every_locked_package_has_a_hash(lock):
 
 
 @pytest.mark.parametrize(
-    ("lock", "groups"),
+    ("lock", "extras", "groups"),
     [
-        pytest.param("core", ["build"], id="core"),
-        pytest.param("test", ["build", "test", "quality"], id="test"),
-        pytest.param("docs", ["build", "docs"], id="docs"),
+        pytest.param("core", [], ["build"], id="core"),
+        pytest.param("test", EXTRAS, ["build", "test", "quality"], id="test"),
+        pytest.param("docs", [], ["build", "docs"], id="docs"),
     ],
 )
-def test_a_lock_file_has_what_the_project_asks_for(lock, groups):
+def test_a_lock_file_has_what_the_project_asks_for(lock, extras, groups):
     """If this fails, run `./run lock`."""
     text = (ROOT / f"requirements/{lock}.lock").read_text()
     locked = dict(re.findall(r"^([\w.-]+)==([^\s;]+)", text, re.MULTILINE))
-    asked = [line for group in groups for line in PYPROJECT["dependency-groups"][group]]
-    requirements = [Requirement(line) for line in PYPROJECT["project"]["dependencies"] + asked]
+    project, all_groups = PYPROJECT["project"], PYPROJECT["dependency-groups"]
+    optional = project["optional-dependencies"]
+    parts = [project["dependencies"], *(optional[each] for each in extras), *(all_groups[each] for each in groups)]
+    requirements = [Requirement(line) for part in parts for line in part]
     names = {each: canonicalize_name(each.name) for each in requirements}
     assert {name for name in names.values() if name not in locked} == set()
     assert {str(each) for each, name in names.items() if not each.specifier.contains(locked[name])} == set()
@@ -60,3 +63,10 @@ def test_no_file_names_a_package_registry():
     tracked = [path for name in listing.stdout.split("\0") if (path := ROOT / name).is_file()]
     assert tracked
     assert [path for path in tracked for host in REGISTRY_HOSTS if host.encode() in path.read_bytes()] == []
+
+
+def test_the_core_lock_has_nothing_that_only_an_extra_asks_for():
+    optional = PYPROJECT["project"]["optional-dependencies"]
+    extras = {canonicalize_name(Requirement(line).name) for lines in optional.values() for line in lines}
+    locked = re.findall(r"^([\w.-]+)==", (ROOT / "requirements/core.lock").read_text(), re.MULTILINE)
+    assert extras & set(locked) == set()
