@@ -23,13 +23,15 @@ from laurels.store.tables import journal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Engine, Row
 
 CHUNK_ROWS = 2_000
 #: Places in the sequence that wait to become final at the same time; with one, a long transaction would delay twice.
 PENDING_MAX = 16
 
 _LAST_VALUE = text("SELECT pg_sequence_last_value(pg_get_serial_sequence('journal', 'seq')::regclass)")
+#: A server that hears nothing from a machine which vanished would keep its lease for two hours.
+_KEEPALIVE = text("SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3")
 #: In this order: the statement's snapshot is taken first, and its own id drawn after it.
 _DRAW = text(
     "SELECT pg_snapshot_xmin(pg_current_snapshot())::text::bigint AS horizon, pg_current_xact_id()::text::bigint AS own"
@@ -73,21 +75,32 @@ class Tail:
     """
     Up to where the journal is final, as seen through one database connection after the other.
 
-    Each statement must be a transaction of its own, so give it connections that commit by themselves. Begin anew after
-    a lost connection: the server may be another one, and count its transactions otherwise.
+    Each statement must be a transaction of its own, as on what `watch` opens. Begin anew after a lost connection: the
+    server may be another one, and count its transactions otherwise.
     """
 
     def __init__(self) -> None:
         self._settled = 0
         self._pending: deque[_Pending] = deque()
 
+    @property
+    def seen(self) -> int:
+        """Return the largest `seq` the tail has heard of, final or not."""
+        return self._pending[-1].seq if self._pending else self._settled
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has heard of rows that are not final yet."""
+        return bool(self._pending)
+
     def settled(self, connection: Connection) -> int:
         """Return the largest `seq` up to which every row is committed or never will be; it never goes back."""
         if connection.dialect.name == "sqlite":
-            return connection.scalar(select(func.coalesce(func.max(journal.c.seq), 0))) or 0
+            self._settled = connection.scalar(select(func.max(journal.c.seq))) or 0
+            connection.commit()  # The next look is to see more, and a snapshot that stays open swells the log.
+            return self._settled
         last: int = connection.scalar(_LAST_VALUE) or 0
-        newest = self._pending[-1].seq if self._pending else self._settled
-        if last > newest and len(self._pending) < PENDING_MAX:
+        if last > self.seen and len(self._pending) < PENDING_MAX:
             horizon, own = connection.execute(_DRAW).one()
             self._pending.append(_Pending(last, own, time.monotonic()))
         elif self._pending:
@@ -121,11 +134,25 @@ def chunks(
         after = rows[-1].seq
 
 
+def watch(database: Engine) -> Connection:
+    """Return a connection for a tail and its lease: one of its own, each statement a transaction of its own."""
+    connection = database.connect()
+    if database.dialect.name == "postgresql":
+        connection = connection.execution_options(isolation_level="AUTOCOMMIT")
+        connection.execute(_KEEPALIVE)
+    return connection
+
+
+def close(connection: Connection) -> None:
+    """Close what `watch` opened, and with it the lease, also when the server is not there any more."""
+    connection.invalidate()  # Back in the pool, it would keep the lease.
+    connection.close()
+
+
 def take_lease(connection: Connection, projection: str) -> bool:
     """
     Try to become the one who brings a projection forward, for as long as this connection lives; do not wait.
 
-    On SQLite the write lock is the lease, and everybody has it who gets that. A connection keeps each lease it took:
-    ask once.
+    On SQLite the write lock is the lease, and everybody has it who gets that.
     """
     return connection.dialect.name == "sqlite" or bool(connection.scalar(_TRY_LEASE, {"projection": projection}))
