@@ -40,6 +40,8 @@ FAST: Mapping[str, str] = {
 #: one of those can be given that very port and connect to itself. A cluster's own port lies 10,000 above.
 PORTS = range(10_240, 22_000)
 CLUSTER_PORT_OFFSET = 10_000
+#: Where Debian keeps its versions of PostgreSQL beside each other, none of them on the path.
+DEBIAN = Path("/usr/lib/postgresql")
 START_S = 60.0
 STOP_S = 30.0
 STEP_S = 0.01
@@ -344,8 +346,7 @@ def _postgres_folders() -> Iterator[Path]:
         yield wheel / "pginstall/bin"
     if program := shutil.which("postgres"):
         yield Path(program).resolve().parent
-    # Debian keeps its versions beside each other, none of them on the path.
-    yield from sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda folder: -int(folder.parent.name))
+    yield from sorted(DEBIAN.glob("*/bin"), key=lambda folder: -int(folder.parent.name))
 
 
 @cache
