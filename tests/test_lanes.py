@@ -2,7 +2,6 @@
 
 import gc
 import threading
-from concurrent.futures import Future
 
 import pytest
 
@@ -21,19 +20,19 @@ class Gate:
         self.batches = []
         self.opened = threading.Event()
 
-    def __call__(self, units):
+    def __call__(self, units, patient):
         self.opened.wait(10)
         self.batches.append([len(unit.requests) for unit in units])
         return [[f"outcome of {request}" for request in unit.requests] for unit in units]
 
 
 def unit(*requests):
-    return Unit(requests, Future())
+    return Unit(requests)
 
 
 def test_what_gathers_during_a_commit_shares_the_next():
     gate = Gate()
-    lane = Lane(gate, "test")
+    lane = Lane(gate, "test", patience_s=10)
     units = [unit(number) for number in range(20)]
     for each in units:
         lane.put(each)
@@ -46,7 +45,7 @@ def test_what_gathers_during_a_commit_shares_the_next():
 
 def test_a_batch_stays_short_but_never_cuts_a_unit():
     gate = Gate()
-    lane = Lane(gate, "test")
+    lane = Lane(gate, "test", patience_s=10)
     for _ in range(4):
         lane.put(unit(*range(300)))
     lane.put(unit(*range(2_000)))
@@ -57,7 +56,7 @@ def test_a_batch_stays_short_but_never_cuts_a_unit():
 
 def test_closing_records_what_was_handed_over():
     gate = Gate()
-    lane = Lane(gate, "test")
+    lane = Lane(gate, "test", patience_s=10)
     waiting = [unit(number) for number in range(5)]
     for each in waiting:
         lane.put(each)
@@ -69,12 +68,12 @@ def test_closing_records_what_was_handed_over():
 
 
 def test_a_batch_that_comes_to_nothing_is_tried_one_by_one():
-    def fails_on_three(units):
+    def fails_on_three(units, patient):
         if any(3 in each.requests for each in units):
             raise ValueError("three")
         return [list(each.requests) for each in units]
 
-    lane = Lane(fails_on_three, "test")
+    lane = Lane(fails_on_three, "test", patience_s=10)
     units = [unit(number) for number in range(6)]
     for each in units:
         lane.put(each)

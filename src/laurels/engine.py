@@ -17,13 +17,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Self, overload
 
+import stamina
 from sqlalchemy import delete
 
 from laurels.catalog_file import load_catalog, parse_catalog
 from laurels.core import commands, history
 from laurels.core.catalog import Catalog
 from laurels.core.decide import Context, concerned, decide_batch, touches
-from laurels.core.errors import InvalidInput, LaurelsError, Unknown
+from laurels.core.errors import InvalidInput, LaurelsError, Unavailable, Unknown
 from laurels.core.nearest import unknown
 from laurels.core.periods import from_datetime
 from laurels.core.profile import profile_of
@@ -36,7 +37,7 @@ from laurels.store import reads
 from laurels.store.tables import catalog_revisions, profiles
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
     from types import TracebackType
 
     from sqlalchemy import Connection
@@ -48,10 +49,11 @@ if TYPE_CHECKING:
     from laurels.core.periods import Instant
     from laurels.core.profile import Profile
     from laurels.core.requests import Request
-    from laurels.protocols import Progress, Store, Transaction
+    from laurels.protocols import ForeignConnection, Progress, Store, Transaction
 
 DEFAULT_URL = "sqlite:///laurels.db"
 BUSY_TIMEOUT_S = 30.0
+LANES = 2
 RECORD_REQUESTS_MAX = 10_000
 PROJECTED_ROWS = 2_000
 
@@ -66,34 +68,57 @@ def open(  # noqa: A001  `laurels.open` is the name that fits
     create: bool = True,
     busy_timeout_s: float = BUSY_TIMEOUT_S,
     future_max_s: int = FUTURE_US_MAX // 1_000_000,
+    lanes: int = LANES,
     clock: Callable[[], datetime] | None = None,
 ) -> Engine:
     """
     Open a database, creating what is missing unless `create` is False, and return the Engine on it.
 
+    `url` is `sqlite:///FILE` or `postgresql://USER@HOST/DATABASE`.
+
     `catalog` is a file, the name of a bundled catalog, or a Catalog; its content becomes a new revision unless it was
     one before. Without it the database's current revision holds, and `first_catalog` in a new database.
-    `busy_timeout_s` is how long to wait for another process's write, `future_max_s` how far an event's own time may lie
-    after now. `clock` returns the time now (aware); tests give their own.
+    `busy_timeout_s` is how long to wait for another process's write and for a database that went away, `future_max_s`
+    how far an event's own time may lie after now. `lanes` is how many batches this process has under way at once on
+    PostgreSQL; SQLite takes one at a time. `clock` returns the time now (aware); tests give their own.
 
     Raises CatalogInvalid with every mistake, and Unavailable for a database that cannot be used.
     """
     given = load_catalog(catalog) if isinstance(catalog, str | Path) else catalog
-    store = _store(url, create=create, busy_timeout_s=busy_timeout_s)
+    store = _store(url, create=create, busy_timeout_s=busy_timeout_s, lanes=lanes)
     try:
-        return Engine(store, given, first_catalog=first_catalog, clock=clock, future_max=future_max_s * 1_000_000)
+        return Engine(
+            store,
+            given,
+            first_catalog=first_catalog,
+            clock=clock,
+            future_max=future_max_s * 1_000_000,
+            patience_s=busy_timeout_s,
+        )
     except BaseException:
         store.close()
         raise
 
 
-def _store(url: object, *, create: bool, busy_timeout_s: float) -> Store:
+def _store(url: object, *, create: bool, busy_timeout_s: float, lanes: int) -> Store:
     if isinstance(url, str) and url.startswith("sqlite:"):
         from laurels.store.sqlite import SqliteStore  # noqa: PLC0415  each database's driver only where it is used
 
         return SqliteStore(url, create=create, busy_timeout_s=busy_timeout_s)
+    if isinstance(url, str) and url.startswith(("postgresql:", "postgres:", "postgresql+psycopg:")):
+        try:
+            from laurels.store.postgres import PostgresStore  # noqa: PLC0415
+        except ImportError as error:
+            raise InvalidInput(
+                "driver_missing", f"PostgreSQL needs a driver: pip install 'laurels[postgres]' ({error}).", "url"
+            ) from None
+        return PostgresStore(url, create=create, lanes=lanes)
     scheme = shown(url.partition(":")[0] if isinstance(url, str) else url)  # The rest may hold a password.
-    raise InvalidInput("unknown_database", f"{scheme} is no database Laurels runs on. Use sqlite:///FILE.", "url")
+    raise InvalidInput(
+        "unknown_database",
+        f"{scheme} is no database Laurels runs on. Use sqlite:///FILE or postgresql://USER@HOST/DATABASE.",
+        "url",
+    )
 
 
 class Engine:
@@ -111,33 +136,50 @@ class Engine:
         first_catalog: str | Path = "community",
         clock: Callable[[], datetime] | None = None,
         future_max: int = FUTURE_US_MAX,
+        patience_s: float = BUSY_TIMEOUT_S,
     ) -> None:
         self._store = store
         self._clock = clock
         self._future_max = future_max
         self._listeners: dict[str, list[Callable[[Change], None]]] = defaultdict(list)
         self._catalog = self._choose(catalog, first_catalog)
-        self._lane = Lane(self._record_units, "laurels-lane")
+        self._patience_s = patience_s
+        self._lanes = [
+            Lane(self._record_units, f"laurels-lane-{number}", patience_s=patience_s) for number in range(store.lanes)
+        ]
         self._calls = ThreadPoolExecutor(1, "laurels-listeners")
 
     # --- Recording ----------------------------------------------------------------------------------------------------
 
     @overload
-    def record(self, request: Event | AnyCommand) -> Outcome: ...
+    def record(self, request: Event | AnyCommand, *, connection: ForeignConnection | None = None) -> Outcome: ...
     @overload
-    def record(self, request: Sequence[Event | AnyCommand]) -> list[Outcome]: ...
-    def record(self, request: Event | AnyCommand | Sequence[Event | AnyCommand]) -> Outcome | list[Outcome]:
+    def record(
+        self, request: Sequence[Event | AnyCommand], *, connection: ForeignConnection | None = None
+    ) -> list[Outcome]: ...
+    def record(
+        self,
+        request: Event | AnyCommand | Sequence[Event | AnyCommand],
+        *,
+        connection: ForeignConnection | None = None,
+    ) -> Outcome | list[Outcome]:
         """
         Record one request, or several together or not at all, and return what each caused.
 
         Returns after the commit. A request whose id is known with the same content returns the stored outcome with
         status `duplicate`; with other content it raises `request_id_reused`.
+
+        With `connection` (of psycopg or SQLAlchemy, on PostgreSQL) it is part of that connection's transaction: what it
+        caused is there when the caller commits, and never was if the caller rolls back. Listeners are not called.
         """
         is_one = not isinstance(request, list | tuple)
         unit = self._unit([request] if is_one else request)  # type: ignore[list-item,arg-type]
-        self._lane.put(unit)
-        outcomes = unit.future.result()
-        self._tell(outcomes)
+        if connection is not None:
+            outcomes = self._record_within(connection, unit)
+        else:
+            self._put(unit)
+            outcomes = unit.future.result()
+            self._tell(outcomes)
         return outcomes[0] if is_one else outcomes
 
     def submit(self, request: Event | AnyCommand) -> Future[Outcome]:
@@ -147,20 +189,16 @@ class Engine:
         An async caller awaits `asyncio.wrap_future(engine.submit(event))`. Malformed requests raise at once.
         """
         unit = self._unit([request])
-        answer: Future[Outcome] = Future()
+        unit.is_one = True
+        if self._listeners:
+            unit.future.add_done_callback(self._tell_later)
+        self._put(unit)
+        return unit.future
 
-        def deliver(done: Future[list[Outcome]]) -> None:
-            error = done.exception()
-            if error is not None:
-                answer.set_exception(error)
-                return
-            answer.set_result(done.result()[0])
-            if self._listeners:
-                self._calls.submit(self._tell, done.result())
-
-        unit.future.add_done_callback(deliver)
-        self._lane.put(unit)
-        return answer
+    def _put(self, unit: Unit) -> None:
+        """Hand a unit to its lane: that of its first actor, so that what one user does stays in order."""
+        actor = unit.requests[0].actor if unit.requests else ""
+        self._lanes[hash(actor) % len(self._lanes)].put(unit)
 
     def award_xp(
         self,
@@ -195,15 +233,55 @@ class Engine:
                 raise
         return Unit(requests)
 
-    def _record_units(self, units: Sequence[Unit]) -> list[list[Outcome] | LaurelsError]:
-        """Load what the units touch, decide them one after the other, write what was decided: one transaction."""
+    def _record_units(
+        self,
+        units: Sequence[Unit],
+        patient: bool,  # noqa: FBT001  a lane calls it so
+    ) -> list[list[Outcome] | LaurelsError | None]:
+        """Record units in a transaction of their own; again when the database went away: the ids make that safe."""
         now = self.now()
-        with self._store.write() as transaction:
-            catalog = self._current(transaction)
-            context, results, decisions = _decide_units(transaction, units, catalog, now)
-            if decisions:
-                transaction.save(decisions, context.states)
-        return results
+        results: list[list[Outcome] | LaurelsError | None] = []
+        for attempt in stamina.retry_context(on=_passes, attempts=None, timeout=self._patience_s, wait_max=1.0):
+            with attempt:
+                lost = results
+                with self._store.write() as transaction:
+                    results = self._record_in(transaction, units, now, patient=patient)
+        # Duplicates of what the attempt before had committed, when the answer to that was lost.
+        return [_first_of(*pair) for pair in zip(lost, results, strict=True)] if lost else results
+
+    def _record_within(self, connection: ForeignConnection, unit: Unit) -> list[Outcome]:
+        """Record a unit in the caller's transaction."""
+        with self._store.join(connection) as transaction:
+            (result,) = self._record_in(transaction, [unit], self.now(), patient=True)
+        if result is None:
+            raise Unavailable("user_busy", "Others hold the users of this request; try again.", retryable=True)
+        if isinstance(result, LaurelsError):
+            raise result
+        return result
+
+    def _record_in(
+        self, transaction: Transaction, units: Sequence[Unit], now: Instant, *, patient: bool
+    ) -> list[list[Outcome] | LaurelsError | None]:
+        """Load what units touch, decide them one after the other, write what was decided; None for who must wait."""
+        catalog = self._catalog
+        while True:
+            concerned_by = [_users_of(unit, catalog) for unit in units]
+            busy = transaction.lock(
+                set().union(*concerned_by), waiting_for=concerned_by[0] if patient and concerned_by else ()
+            )
+            if transaction.revision() == catalog.revision:
+                break
+            catalog = self._adopt_current()  # It moved; it may concern others.
+        free = _free_units(units, concerned_by, busy) if busy else units
+        results: Sequence[list[Outcome] | LaurelsError] = ()
+        while free:
+            context, results, decisions = _decide_units(transaction, free, catalog, now)
+            if not decisions or transaction.save(decisions, context.states, catalog):
+                break
+        if not busy:
+            return list(results)
+        found = dict(zip(map(id, free), results, strict=True))
+        return [found.get(id(unit)) for unit in units]
 
     # --- Listening ----------------------------------------------------------------------------------------------------
 
@@ -215,6 +293,10 @@ class Engine:
         raises is logged and goes no further. Duplicates call nobody.
         """
         self._listeners[change_type].append(listener)
+
+    def _tell_later(self, done: Future[Outcome]) -> None:
+        if done.exception() is None:
+            self._calls.submit(self._tell, [done.result()])
 
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
         if not self._listeners:
@@ -335,15 +417,12 @@ class Engine:
     @property
     def catalog(self) -> Catalog:
         """Return the current revision of the catalog, also when another process applied it."""
-        with self.read() as connection:
-            current = reads.current_revision(connection)
-        assert current is not None
-        self._adopt(current)
-        return self._catalog
+        return self._adopt_current()
 
     def apply_catalog(self, catalog: Catalog) -> int:
         """Make a catalog the current revision and return its number; it acts on what is recorded from then on."""
         with self._store.write() as transaction:
+            transaction.lock_catalog()
             applied = self._apply(transaction, catalog)
         self._catalog = applied
         return applied.revision
@@ -364,7 +443,7 @@ class Engine:
         if current is None:
             chosen = given if given is not None else load_catalog(first)
             with self._store.write() as transaction:
-                # Another process may have been here while this one waited for the lock.
+                transaction.lock_catalog()  # Another process may have been here while this one waited for it.
                 current = _revision_to_keep(transaction.connection, given)
                 if current is None:
                     return self._apply(transaction, chosen)
@@ -372,15 +451,16 @@ class Engine:
 
     def _current(self, transaction: Transaction) -> Catalog:
         """Return the catalog that is current inside a transaction: it may have moved while this process waited."""
-        if transaction.revision() != self._catalog.revision:
-            current = reads.current_revision(transaction.connection)
-            assert current is not None
-            self._adopt(current)
-        return self._catalog
+        return self._catalog if transaction.revision() == self._catalog.revision else self._adopt_current()
 
-    def _adopt(self, current: reads.Revision) -> None:
+    def _adopt_current(self) -> Catalog:
+        """Return the newest revision that was committed, which is this engine's from now on."""
+        with self.read() as connection:
+            current = reads.current_revision(connection)
+        assert current is not None
         if current.revision != self._catalog.revision:
             self._catalog = replace(parse_catalog(current.source, format="json"), revision=current.revision)
+        return self._catalog
 
     # --- Housekeeping -------------------------------------------------------------------------------------------------
 
@@ -402,7 +482,8 @@ class Engine:
 
     def close(self) -> None:
         """Record what was submitted, tell the listeners, and give up every connection."""
-        self._lane.close()
+        for lane in self._lanes:
+            lane.close()
         self._calls.shutdown()
         self._store.close()
 
@@ -439,6 +520,40 @@ def _revision_to_keep(connection: Connection, given: Catalog | None) -> reads.Re
             stacklevel=5,
         )
     return current
+
+
+def _passes(error: Exception) -> bool:
+    """Say whether the database may be back, or the conflict over, in a moment."""
+    return isinstance(error, Unavailable) and error.passes
+
+
+def _first_of(
+    lost: list[Outcome] | LaurelsError | None, found: list[Outcome] | LaurelsError | None
+) -> list[Outcome] | LaurelsError | None:
+    """Return the outcomes of a unit that was committed but not answered as those of the first time, which they are."""
+    if not isinstance(lost, list) or not isinstance(found, list):
+        return found
+    return [
+        before if now.status == "duplicate" and before.status == "applied" else now
+        for before, now in zip(lost, found, strict=True)
+    ]
+
+
+def _users_of(unit: Unit, catalog: Catalog) -> set[str]:
+    """Return everybody whom a unit concerns."""
+    return {user_id for request in unit.requests for user_id in concerned(request, catalog)}
+
+
+def _free_units(units: Sequence[Unit], concerned_by: Sequence[set[str]], busy: Collection[str]) -> list[Unit]:
+    """Return the units whose users are free, and are not to wait behind an earlier unit's that are not."""
+    blocked = set(busy)
+    free = []
+    for unit, users in zip(units, concerned_by, strict=True):
+        if users.isdisjoint(blocked):
+            free.append(unit)
+        else:
+            blocked |= users
+    return free
 
 
 def _decide_units(

@@ -18,7 +18,7 @@ from laurels.core.profile import profile_of
 from laurels.core.requests import check_id, check_limit, check_position, check_text, read_instant, shown
 from laurels.core.state import QuestRun, UserState
 from laurels.store import reads
-from laurels.store.tables import notifications, profiles, users
+from laurels.store.tables import notifications, profiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -110,22 +110,17 @@ class UserHandle:
         Opting out hides the user from every board at once; what is earned meanwhile counts again on the way back.
         """
         _check_settings(timezone, day_starts_at, groups, opted_out, display_name, avatar_url)
+        zone = self._engine.catalog.zone
         with self._engine.write() as transaction:
+            transaction.lock([self.user_id], waiting_for=[self.user_id])
             connection = transaction.connection
-            state = reads.state(connection, self.user_id)
-            is_new = state is None
-            if state is None:
-                state = UserState(zone=self._engine.catalog.zone)
+            state = reads.state(connection, self.user_id) or UserState(zone=zone)
             stored = reads.stored_profile(connection, self.user_id)
             state.zone = _given(timezone, state.zone)
             state.day_starts_at = _given(day_starts_at, state.day_starts_at)
             state.groups = dict(_given(groups, state.groups))
             state.opted_out = _given(opted_out, state.opted_out)
-            document = msgspec.json.encode(state).decode()
-            if is_new:
-                connection.execute(users.insert().values(user_id=self.user_id, version=0, state=document))
-            else:
-                connection.execute(update(users).where(users.c.user_id == self.user_id).values(state=document))
+            transaction.put(self.user_id, state)
             connection.execute(delete(profiles).where(profiles.c.user_id == self.user_id))
             connection.execute(
                 profiles.insert().values(

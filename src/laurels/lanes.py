@@ -3,7 +3,8 @@ Group commit: concurrent callers share a transaction.
 
 A lane is one thread. While it commits a batch, requests gather; then it takes them all. No timer is involved, so a lone
 request is not delayed, and hundreds share one commit. A batch is made of units; a unit is what one caller handed over
-together, recorded together or not at all. What one unit asks in vain fails that unit alone.
+together, recorded together or not at all. What one unit asks in vain fails that unit alone. Where others hold a
+unit's users, the unit waits for the next batch, and so does whatever comes after it for the same users.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ import threading
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from time import monotonic
+from typing import TYPE_CHECKING, Any
 
 from laurels.core.errors import LaurelsError, Unavailable
 
@@ -23,16 +25,33 @@ if TYPE_CHECKING:
     from laurels.core.changes import Outcome
     from laurels.core.requests import Request
 
+    Record = Callable[[Sequence["Unit"], bool], Sequence[list[Outcome] | LaurelsError | None]]
+
 BATCH_REQUESTS_MAX = 500
 WAITING_REQUESTS_MAX = 20_000
+#: So many batches may leave a unit for the next before its users are waited for.
+ROUNDS_MAX = 3
+WAITS_DOUBLED_MAX = 6
 
 
 @dataclass(slots=True, eq=False)
 class Unit:
-    """Requests of one caller, recorded together or not at all, and where their outcomes go."""
+    """
+    Requests of one caller, recorded together or not at all, and where their outcomes go: a list, or for one the one.
+
+    `rounds` counts the batches that left it for the next, because somebody else held its users, `since` from when on.
+    """
 
     requests: Sequence[Request]
-    future: Future[list[Outcome]] = field(default_factory=Future)
+    is_one: bool = False
+    future: Future[Any] = field(default_factory=Future)
+    rounds: int = 0
+    waits: int = 0
+    since: float = 0.0
+
+    def answer(self, outcomes: list[Outcome]) -> None:
+        """Hand the outcomes over."""
+        self.future.set_result(outcomes[0] if self.is_one else outcomes)
 
 
 class _HeldOff:
@@ -66,12 +85,14 @@ class Lane:
     """
     A thread that records whatever has gathered. `put` waits while too much does.
 
-    `record` takes units into one transaction and returns for each its outcomes, or the error that refused it and left
-    no trace; it raises when the whole batch came to nothing.
+    `record` takes units into one transaction and returns for each its outcomes, the error that refused it, or None when
+    others hold its users; it raises when the whole batch came to nothing. Told to be patient, it waits a moment for the
+    users of the first unit. A unit whose users are not free within `patience_s` is refused as `user_busy`.
     """
 
-    def __init__(self, record: Callable[[Sequence[Unit]], list[list[Outcome] | LaurelsError]], name: str) -> None:
+    def __init__(self, record: Record, name: str, *, patience_s: float) -> None:
         self._record = record
+        self._patience_s = patience_s
         self._units: deque[Unit] = deque()
         self._waiting = 0
         self._closed = False
@@ -82,12 +103,14 @@ class Lane:
     def put(self, unit: Unit) -> None:
         """Hand a unit over. Raises Unavailable `engine_closed` after `close`."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting < WAITING_REQUESTS_MAX or self._closed)
+            while self._waiting >= WAITING_REQUESTS_MAX and not self._closed:
+                self._changed.wait()
             if self._closed:
                 raise Unavailable("engine_closed", "The engine is closed; open it again.")
             self._units.append(unit)
             self._waiting += len(unit.requests)
-            self._changed.notify_all()
+            if len(self._units) == 1:
+                self._changed.notify_all()
 
     def close(self) -> None:
         """Record what was handed over, then stop."""
@@ -107,21 +130,26 @@ class Lane:
         Empty when closed.
         """
         with self._changed:
-            self._changed.wait_for(lambda: self._units or self._closed)
+            while not self._units and not self._closed:
+                self._changed.wait()
             taken: list[Unit] = []
             size = 0
             while self._units and (not taken or size + len(self._units[0].requests) <= BATCH_REQUESTS_MAX):
                 unit = self._units.popleft()
                 size += len(unit.requests)
                 taken.append(unit)
+            was_full = self._waiting >= WAITING_REQUESTS_MAX
             self._waiting -= size
-            self._changed.notify_all()
+            if was_full:
+                self._changed.notify_all()
             return taken
 
     def _work(self, units: Sequence[Unit]) -> None:
+        # Who was left for later too often is waited for; so is who was left for later when nothing else is to be done.
+        patient = units[0].rounds > ROUNDS_MAX or units[-1].rounds != 0
         try:
             with collection_held_off:
-                results = self._record(units)
+                results = self._record(units, patient)
         except Exception as error:  # noqa: BLE001  whatever went wrong belongs to the callers, and the lane must live on
             if len(units) == 1 or isinstance(error, Unavailable):
                 for unit in units:
@@ -130,8 +158,37 @@ class Lane:
                 for unit in units:  # One of them spoils the batch: alone, only that one fails.
                     self._work([unit])
             return
+        left = []
         for unit, result in zip(units, results, strict=True):
-            if isinstance(result, LaurelsError):
+            if result is None:
+                left.append(unit)
+            elif isinstance(result, LaurelsError):
                 unit.future.set_exception(result)
             else:
-                unit.future.set_result(result)
+                unit.answer(result)
+        if left:
+            self._leave_for_later(left, waited=patient and left[0] is units[0])
+
+    def _leave_for_later(self, units: Sequence[Unit], *, waited: bool) -> None:
+        """Put units back in front, in their order; the first is refused when it was waited for too long."""
+        now = monotonic()
+        for unit in units:
+            unit.rounds += 1
+            unit.since = unit.since or now
+        first, *others = units
+        if waited:
+            first.waits += 1
+            first.rounds = 1 - 2 ** min(first.waits, WAITS_DOUBLED_MAX)  # Others are not to stand still for it.
+            if now - first.since > self._patience_s:
+                users = ", ".join(sorted({request.actor for request in first.requests})[:3])
+                first.future.set_exception(
+                    Unavailable(
+                        "user_busy",
+                        f"Somebody else has held {users}, or whom they concern, for {self._patience_s:g} s; try again.",
+                        retryable=True,
+                    )
+                )
+                units = others
+        with self._changed:
+            self._units.extendleft(reversed(units))
+            self._waiting += sum(len(unit.requests) for unit in units)

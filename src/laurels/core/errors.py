@@ -94,8 +94,13 @@ class SettingInvalid(LaurelsError):
 
 
 class Unavailable(LaurelsError):
-    """The database cannot take the request now (`retryable`) or cannot be used at all."""
+    """
+    The database cannot take the request now (`retryable`) or cannot be used at all.
 
-    def __init__(self, code: str, message: str, *, retryable: bool = False) -> None:
+    `passes` says that the engine itself tries again for a while: a lost connection, a deadlock, a failover.
+    """
+
+    def __init__(self, code: str, message: str, *, retryable: bool = False, passes: bool = False) -> None:
         super().__init__(code, message)
-        self.retryable = retryable
+        self.retryable = retryable or passes
+        self.passes = passes

@@ -18,14 +18,16 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 #: The newest migration; a test holds it against the folder.
-HEAD = "0001"
+HEAD = "0003"
+#: Where the tables are in a PostgreSQL database, which may be the application's own.
+SCHEMA = "laurels"
 #: Tables that a database has, at any version, if it is ours.
 OURS = {"alembic_version", "catalog_revisions", "journal"}
 
 
-def prepare(engine: Engine) -> None:
+def prepare(engine: Engine, *, create: bool = True) -> None:
     """
-    Bring the schema up to date, creating it in an empty database.
+    Bring the schema up to date, creating it in an empty database unless `create` is False.
 
     Raises Unavailable `database_newer` for a schema that this program does not know, `database_foreign` for a database
     that holds other tables and none of ours.
@@ -34,7 +36,14 @@ def prepare(engine: Engine) -> None:
         found = _version(connection)
     if found == HEAD:
         return
+    if found is None and not create:
+        raise Unavailable(
+            "database_missing", f"Laurels has no tables in {engine.url.database}. `laurels init` makes them."
+        )
     with engine.execution_options(laurels_write=True).begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('laurels:schema'))"))
+            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
         found = _version(connection)  # Another process may have been here while this one waited for the lock.
         if found != HEAD:
             _upgrade(connection, found)

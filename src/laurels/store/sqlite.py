@@ -12,35 +12,29 @@ import os
 import sqlite3
 import time
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
-from msgspec.structs import astuple
 from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
-from laurels.core import history
-from laurels.core.changes import Change, CurrencyCredited, Outcome, Skip, addressed
-from laurels.core.decide import Context, Recorded, States
 from laurels.core.errors import InvalidInput, Unavailable
-from laurels.core.periods import from_datetime
-from laurels.core.quests import stored_run
 from laurels.core.requests import shown
-from laurels.core.state import UserState
 from laurels.store import schema
+from laurels.store.batch import Batch, Key
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from sqlalchemy import Connection, Engine
     from sqlalchemy.engine import URL
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
-    from laurels.core.catalog import Catalog
-    from laurels.core.decide import Decision, RequestKey, Touches
+    from laurels.protocols import ForeignConnection
 
 BUSY_TIMEOUT_S = 30.0
 #: SQLite's own wait grows to 100 ms a step and starves a lone writer beside a busy one; a short even step does not.
@@ -49,15 +43,7 @@ BUSY_STEP_S = 0.001
 WAL_PAGES_MAX = 8_192
 BUSY_CODES = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
-_INSERT_JOURNAL = """
-INSERT INTO journal (user_id, version, actor_id, request_id, type, time, recorded_at, revision, fingerprint, day,
-groups,                      data, touched, changes, skipped) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-"""
 _encode = msgspec.json.Encoder().encode
-_decode_state = msgspec.json.Decoder(UserState).decode
-_decode_changes = msgspec.json.Decoder(list[Change]).decode
-_decode_skips = msgspec.json.Decoder(tuple[Skip, ...]).decode
-_decode_touched = msgspec.json.Decoder(list[tuple[str, int]]).decode
 
 
 class SqliteStore:
@@ -66,6 +52,9 @@ class SqliteStore:
 
     Raises Unavailable for a file that is locked, read-only, not a database, or of another program or a newer version.
     """
+
+    #: There is one writer at a time anyway.
+    lanes = 1
 
     def __init__(self, url: str, *, create: bool = True, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self.url = _file_url(url)
@@ -105,6 +94,14 @@ class SqliteStore:
             connection.begin(),
         ):
             yield SqliteTransaction(connection)
+
+    def join(self, connection: ForeignConnection) -> NoReturn:  # noqa: ARG002
+        """Raise InvalidInput: a transaction of another connection holds the whole file."""
+        raise InvalidInput(
+            "connection_unsupported",
+            "On SQLite, requests are recorded on Laurels' own connection; `connection` is for PostgreSQL.",
+            "connection",
+        )
 
     def _driver_url(self) -> URL:
         return self.url.set(drivername="sqlite+pysqlite")
@@ -152,8 +149,8 @@ class SqliteStore:
             driver.execute(f"PRAGMA busy_timeout = {int(self._busy_timeout_s * 1000)}")
 
 
-class SqliteTransaction:
-    """One write transaction: load what requests touch, write what was decided."""
+class SqliteTransaction(Batch):
+    """One write transaction, which holds the file's write lock: nobody else writes, so no user is ever busy."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -161,203 +158,57 @@ class SqliteTransaction:
         assert isinstance(driver, sqlite3.Connection)
         self._driver = driver
 
-    def revision(self) -> int:
-        """Return the number of the current catalog revision, 0 for none."""
-        return int(self._rows("SELECT coalesce(max(revision), 0) FROM catalog_revisions")[0][0])
+    def lock(self, user_ids: Collection[str], *, waiting_for: Collection[str] = ()) -> Collection[str]:  # noqa: ARG002
+        """Return nobody: all are free for who holds the write lock."""
+        return ()
 
-    def load(self, touched: Touches, keys: Collection[RequestKey], catalog: Catalog) -> Context:
-        """Load everything that deciding these requests needs to know, in a statement per table."""
-        context = Context()
-        documents = dict(
-            self._rows(
-                "SELECT user_id, state FROM users WHERE user_id IN (SELECT value FROM json_each(?))",
-                list(touched.users),
-            )
-        )
-        context.states = States(documents)
-        self._load_recorded(context, [key for key in keys if key[0] in context.states])
-        if touched.claims:
-            context.claims = self._claims([key for key in touched.claims if key[0] in context.states])
-        if catalog.limited:
-            taken = dict(self._rows("SELECT achievement, taken FROM achiever_counts"))
-            limits = {code: catalog.achievements[code].max_achievers or 0 for code in catalog.limited}
-            context.places = {code: limit - taken.get(code, 0) for code, limit in limits.items()}
-        if touched.holds or touched.refunded or touched.quests:
-            self._load_past(context, touched)
-        return context
+    def lock_catalog(self) -> None:
+        """Do nothing: the write lock keeps everybody else off."""
 
-    def remember(self, context: Context, user_ids: Iterable[str], catalog: Catalog) -> None:
-        """Give the context the memories of users with late requests, and their documents what they had forgotten."""
-        for user_id in user_ids:
-            state = context.states.get(user_id)
-            if state is None:
-                context.memories[user_id] = history.Memory()
-                continue
-            rows = self._rows("SELECT time, changes FROM journal WHERE user_id = ? ORDER BY version", user_id)
-            runs = self._rows("SELECT quest, period, completed_at FROM quest_runs WHERE user_id = ?", user_id)
-            context.memories[user_id] = history.remember(
-                state,
-                ((at, _decode_changes(changes)) for at, changes in rows),
-                (
-                    (quest, stored_run(catalog.quests[quest], period, completed_at))
-                    for quest, period, completed_at in runs
-                    if quest in catalog.quests
-                ),
-            )
+    def _documents(self, user_ids: Collection[str]) -> dict[str, str]:
+        statement = "SELECT u.user_id, u.state FROM {keys} JOIN users AS u ON u.user_id = k.a"
+        return dict(self._rows(statement, [(user_id,) for user_id in user_ids]))
 
-    def save(self, decisions: Sequence[Decision], states: States) -> None:
-        """Write what was decided: journal, documents, and the rows of what is rare."""
-        documents = []
-        for user_id in {row.user_id for decision in decisions for row in decision.rows}:
-            state = states[user_id]
-            history.forget(state)
-            documents.append((user_id, state.version, _encode(state).decode()))
-        self._many(
+    def _rows(self, statement: str, keys: Sequence[Key] | None = None) -> list[Any]:
+        if keys is None:
+            return self._driver.execute(statement).fetchall()
+        if not keys:
+            return []
+        return self._driver.execute(_joined(statement, len(keys[0])), [_encode(keys).decode()]).fetchall()
+
+    def _change(self, statement: str, keys: Sequence[Key]) -> None:
+        if keys:
+            self._driver.execute(_joined(statement, len(keys[0])), [_encode(keys).decode()])
+
+    def _insert(self, table: str, rows: Sequence[Key]) -> None:
+        if rows:
+            places = ", ".join("?" * len(rows[0]))
+            self._driver.executemany(f"INSERT INTO {table} VALUES ({places})", rows)
+
+    def _save_documents(self, documents: Sequence[tuple[str, int, str]]) -> None:
+        self._driver.executemany(
             "INSERT INTO users VALUES (?, ?, ?)"
             " ON CONFLICT (user_id) DO UPDATE SET version = excluded.version, state = excluded.state",
             documents,
         )
-        self._many(_INSERT_JOURNAL, [astuple(row) for decision in decisions for row in decision.rows])
-        self._save_rare(decisions)
 
-    # --- Loading ------------------------------------------------------------------------------------------------------
-
-    def _load_recorded(self, context: Context, keys: Iterable[RequestKey]) -> None:
-        rows = self._rows(
-            "SELECT j.actor_id, j.request_id, j.fingerprint, j.touched, j.changes, j.skipped FROM json_each(?) AS k"
-            " JOIN journal AS j ON j.actor_id = k.value ->> 0 AND j.request_id = k.value ->> 1"
-            " WHERE j.user_id = j.actor_id",
-            list(keys),
+    def _places(self, codes: Sequence[str]) -> dict[str, int]:
+        self._driver.executemany(
+            "INSERT INTO achiever_counts VALUES (?, 0) ON CONFLICT DO NOTHING", [(code,) for code in codes]
         )
-        for actor, request_id, fingerprint, touched, changes, skipped in rows:
-            shown = addressed(actor, _decode_changes(changes))
-            for user_id, version in _decode_touched(touched) if touched else ():
-                found = self._rows("SELECT changes FROM journal WHERE user_id = ? AND version = ?", user_id, version)
-                for (others,) in found:
-                    shown += addressed(user_id, _decode_changes(others))
-            outcome = Outcome(
-                user_id=actor,
-                event_id=request_id,
-                status="applied",
-                changes=tuple(shown),
-                skipped=_decode_skips(skipped) if skipped else (),
-            )
-            context.recorded[actor, request_id] = Recorded(fingerprint, outcome)
-
-    def _claims(self, keys: Iterable[tuple[str, str, str, str]]) -> set[tuple[str, str, str, str]]:
-        return set(
+        return dict(
             self._rows(
-                "SELECT c.user_id, c.scope, c.actor, c.value FROM json_each(?) AS k JOIN claims AS c"
-                " ON c.user_id = k.value ->> 0 AND c.scope = k.value ->> 1"
-                " AND c.actor = k.value ->> 2 AND c.value = k.value ->> 3",
-                list(keys),
+                "SELECT achievement, taken FROM {keys} JOIN achiever_counts ON achievement = k.a",
+                [(code,) for code in codes],
             )
         )
 
-    def _load_past(self, context: Context, touched: Touches) -> None:
-        """Load what a wallet or quest command names: closed holds, spends to refund, claimed runs."""
-        for user_id, hold in touched.holds:
-            for (ended,) in self._rows(
-                "SELECT ended FROM holds WHERE user_id = ? AND hold = ? AND ended IS NOT NULL", user_id, hold
-            ):
-                context.past.closed_holds[user_id, hold] = ended
-        self._load_recorded(context, touched.refunded - context.recorded.keys())
-        for key in touched.refunded:
-            refunds = self._rows(
-                "SELECT changes FROM journal WHERE user_id = ? AND actor_id = user_id AND type = ':refund'"
-                " AND data ->> 'request' = ?",
-                *key,
-            )
-            context.past.refunded[key] = sum(
-                change.amount
-                for (changes,) in refunds
-                for change in _decode_changes(changes)
-                if isinstance(change, CurrencyCredited) and change.kind == "refund"
-            )
-        for user_id, quest in touched.quests:
-            rows = self._rows(
-                "SELECT period FROM quest_runs WHERE user_id = ? AND quest = ? AND claimed_at IS NOT NULL",
-                user_id,
-                quest,
-            )
-            context.claimed[user_id, quest] = frozenset(period for (period,) in rows)
 
-    # --- Writing ------------------------------------------------------------------------------------------------------
-
-    def _save_rare(self, decisions: Sequence[Decision]) -> None:
-        """Write what most requests do not cause: notifications, claims, unlocks, quest runs, holds, places taken."""
-        drafts = [pair for decision in decisions for pair in decision.rare]
-        self._many(
-            "INSERT INTO notifications VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
-            [
-                (
-                    user_id,
-                    n.number,
-                    n.type,
-                    n.title,
-                    n.message,
-                    n.image,
-                    _encode(n.data).decode(),
-                    from_datetime(n.created_at),
-                )
-                for decision in decisions
-                for user_id, n in decision.notifications
-            ],
-        )
-        self._many(
-            "INSERT INTO claims VALUES (?, ?, ?, ?)",
-            [(draft.user_id, c.scope, c.actor, c.value) for draft, _ in drafts for c in draft.claims],
-        )
-        self._many(
-            "INSERT INTO unlocks VALUES (?, ?, ?, ?, ?, ?)",
-            [
-                (draft.user_id, u.achievement, u.times, from_datetime(u.unlocked_at), row.recorded_at, row.version)
-                for draft, row in drafts
-                for u in draft.unlocked
-            ],
-        )
-        self._many(
-            "INSERT INTO quest_runs VALUES (?, ?, ?, ?, ?)",
-            [
-                (draft.user_id, record.quest, record.period, record.completed_at, record.claimed_at)
-                for draft, _ in drafts
-                for record in draft.quest_records
-                if record.completed_at is not None
-            ],
-        )
-        self._many(
-            "UPDATE quest_runs SET claimed_at = ? WHERE user_id = ? AND quest = ? AND period = ?",
-            [
-                (record.claimed_at, draft.user_id, record.quest, record.period)
-                for draft, _ in drafts
-                for record in draft.quest_records
-                if record.completed_at is None
-            ],
-        )
-        opened = [(draft.user_id, draft.opened_hold) for draft, _ in drafts if draft.opened_hold is not None]
-        self._many(
-            "INSERT INTO holds VALUES (?, ?, ?, ?, ?, NULL)",
-            [(user_id, hold.id, hold.currency, hold.amount, hold.expires_at) for user_id, hold in opened],
-        )
-        self._many(
-            "UPDATE holds SET ended = ? WHERE user_id = ? AND hold = ?",
-            [(how, draft.user_id, hold_id) for draft, _ in drafts for hold_id, how in draft.closed_holds],
-        )
-        self._many(
-            "INSERT INTO achiever_counts VALUES (?, 1) ON CONFLICT DO UPDATE SET taken = taken + 1",
-            [(code,) for draft, _ in drafts for code in draft.places_taken],
-        )
-
-    # --- Statements ---------------------------------------------------------------------------------------------------
-
-    def _rows(self, statement: str, *parameters: object) -> list[Any]:
-        """Run a query; a list among the parameters travels as JSON."""
-        bound = [_encode(value).decode() if isinstance(value, list) else value for value in parameters]
-        return self._driver.execute(statement, bound).fetchall()
-
-    def _many(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
-        if rows:
-            self._driver.executemany(statement, rows)
+@cache
+def _joined(statement: str, columns: int) -> str:
+    """Return a statement with the table of its keys, which come as a JSON array of arrays."""
+    names = ", ".join(f"value ->> {place} AS {name}" for place, name in enumerate("abcd"[:columns]))
+    return statement.replace("{keys}", f"(SELECT {names} FROM json_each(?)) AS k")
 
 
 def _file_url(url: str) -> URL:

@@ -3,8 +3,9 @@ The tables, shared by SQLite and PostgreSQL.
 
 An ordinary event writes two rows: the user's state, and the journal's row. What is rare has rows of its own, written
 in the same transaction; `entries` and `balances` are views of the journal; `standings` is a projection of it. Every
-table of users has `user_id` first in its key. Times are instants (µs), days labels counted from 1970-01-01, documents
-JSON text. Ids and codes are compared by bytes: SQLite does so anyway, PostgreSQL is told to.
+table of users has `user_id` in every unique key, so that it can be split by user. Times are instants (µs), days labels
+counted from 1970-01-01, documents JSON text. Ids and codes are compared by bytes: SQLite does so anyway, PostgreSQL is
+told to.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ users = Table(
 journal = Table(
     "journal",
     metadata,
+    # On PostgreSQL only an index: there user and version are the key.
     Column("seq", Number, primary_key=True, autoincrement=True),
     Column("user_id", Code, nullable=False),
     Column("version", BigInteger, nullable=False, comment="1, 2, 3 … per user, without gaps"),
@@ -72,7 +74,7 @@ journal = Table(
 )
 Index(
     "ux_journal_request",
-    journal.c.actor_id,
+    journal.c.user_id,
     journal.c.request_id,
     unique=True,
     sqlite_where=journal.c.user_id == journal.c.actor_id,
@@ -196,6 +198,22 @@ Index(
     standings.c.score.desc(),
     standings.c.reached_at,
     standings.c.user_id,
+)
+
+standing_counts = Table(
+    "standing_counts",
+    metadata,
+    Column("board", Code),
+    Column("period", Code),
+    Column("member_of", Code),
+    Column("level", SmallInteger, autoincrement=False, comment="1 and 2: coarse and fine buckets of scores; 3: single scores"),
+    Column("bucket", BigInteger, autoincrement=False),
+    Column("users", BigInteger, nullable=False, comment="with a score in this bucket, who opted out included"),
+    Column("scores", BigInteger, nullable=False, comment="different ones in it; 0 on boards that need no such number"),
+    PrimaryKeyConstraint("board", "period", "member_of", "level", "bucket"),
+    sqlite_with_rowid=False,
+    postgresql_with={"fillfactor": "70"},
+    comment="How scores are spread, so that a rank is a sum over buckets; see buckets.py",
 )
 
 cursors = Table(
