@@ -17,8 +17,10 @@ from sqlalchemy import create_engine, func, select
 
 import laurels
 from laurels.store import tail
+from laurels.store.schema import SCHEMA
 from laurels.store.tables import journal
 
+SEARCH_PATH = f"-c search_path={SCHEMA}"
 WRITERS = 8
 USERS = [f"user-{number}" for number in range(30)]
 TRANSACTIONS = 60
@@ -31,7 +33,7 @@ VALUES (%(user)s, %(version)s, %(user)s, %(request)s, 'test', 0, 0, 1, '', 0, '[
 
 
 def connect(url, **options):
-    return psycopg.connect(url, **options)
+    return psycopg.connect(url, options=SEARCH_PATH, **options)
 
 
 def write(connection, user, version):
@@ -43,7 +45,9 @@ def write(connection, user, version):
 @contextmanager
 def watching(url):
     """A connection as the tail wants it."""
-    database = create_engine(url.replace("postgresql:", "postgresql+psycopg:", 1))
+    database = create_engine(
+        url.replace("postgresql:", "postgresql+psycopg:", 1), connect_args={"options": SEARCH_PATH}
+    )
     connection = tail.watch(database)
     yield connection
     tail.close(connection)
@@ -53,6 +57,7 @@ def watching(url):
 @pytest.fixture
 def journal_url(postgres_url):
     """A database with our tables and some users, who have no rows in the journal yet."""
+    laurels.open(postgres_url).close()
     with connect(postgres_url) as connection, connection.cursor() as cursor:
         cursor.executemany("INSERT INTO users VALUES (%s, 0, '')", [(user,) for user in USERS])
     return postgres_url
@@ -125,6 +130,14 @@ def test_a_reader_with_an_old_snapshot_holds_nothing_back(journal_url, open_tail
         writer.commit()
         assert followed.settled() == 1
         assert followed.holding_back() is None
+
+
+def test_the_journals_numbers_are_drawn_one_by_one_since_a_connections_stock_of_them_would_come_out_of_order(
+    journal_url,
+):
+    query = "SELECT seqcache FROM pg_sequence WHERE seqrelid = pg_get_serial_sequence('journal', 'seq')::regclass"
+    with connect(journal_url) as connection:
+        assert connection.execute(query).fetchone() == (1,)
 
 
 def test_a_tail_that_has_nothing_to_wait_for_uses_up_no_transaction_ids(journal_url, open_tail):
