@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import replace
-from functools import cache
 from types import SimpleNamespace
 
 import msgspec
 
 from laurels import doctor
-from laurels.catalog_file import parse_catalog
 from laurels.core.catalog import Catalog
 from laurels.core.changes import Outcome
 from laurels.core.decide import JournalRow
@@ -25,7 +23,7 @@ from laurels.lanes import Unit
 from tests.laws.world import World
 from tests.simulation import workload
 from tests.simulation.memory import Server
-from tests.simulation.simulation import Key, Simulation, Told
+from tests.simulation.simulation import Key, Simulation, Told, parsed_once
 
 COLUMNS = ", ".join(JournalRow.__struct_fields__)
 
@@ -37,7 +35,7 @@ def audit(run: Simulation, *, thoroughly: bool = True) -> None:
     assert not server.locks, "a lock was left behind"
     rows = [JournalRow(*row) for row in server.query(f"SELECT {COLUMNS} FROM journal ORDER BY seq")]
     catalogs = {
-        number: parsed_source(source, number)
+        number: replace(parsed_once(source, format="json"), revision=number)
         for number, source in server.query("SELECT revision, source FROM catalog_revisions")
     }
     world = replayed(rows, told, catalogs)
@@ -49,11 +47,6 @@ def audit(run: Simulation, *, thoroughly: bool = True) -> None:
     assert_no_place_was_given_twice(server, newest)
     if thoroughly:
         assert_the_doctor_finds_nothing(server, newest)
-
-
-@cache
-def parsed_source(source: str, number: int) -> Catalog:
-    return replace(parse_catalog(source, format="json"), revision=number)
 
 
 def replayed(rows: list[JournalRow], told: Told, catalogs: dict[int, Catalog]) -> World:

@@ -12,6 +12,7 @@ import random
 import threading
 from collections.abc import Callable
 from contextlib import contextmanager
+from typing import ClassVar
 
 SECOND = 1_000_000
 #: What one step takes, in µs: enough that a limit by the hour can be crossed in a run.
@@ -36,9 +37,9 @@ class Process:
 
 
 class Task:
-    """One simulated thread: what it waits for, and the baton that lets it run."""
+    """One simulated thread: what it waits for, and the real one that runs it, once it has begun."""
 
-    __slots__ = ("baton", "is_daemon", "is_over", "name", "process", "run", "thread", "until", "wakes_at", "weight")
+    __slots__ = ("is_daemon", "is_over", "name", "process", "run", "until", "wakes_at", "weight", "worker")
 
     def __init__(self, name: str, run: Callable[[], object], process: Process, *, is_daemon: bool) -> None:
         self.name = name
@@ -49,9 +50,7 @@ class Task:
         self.wakes_at: int | None = None
         self.is_over = False
         self.weight = 1.0
-        self.baton = threading.Lock()
-        self.baton.acquire()
-        self.thread: threading.Thread | None = None
+        self.worker: _Worker | None = None
 
     def can_run(self, now: int) -> bool:
         if self.process.is_dead or self.until is None or self.until():
@@ -97,10 +96,9 @@ class Scheduler:
         self._ended.acquire()
         self.is_over = True
         for task in self._tasks:
-            if task.thread is not None:
-                if not task.is_over:
-                    task.baton.release()
-                task.thread.join()
+            if task.worker is not None and not task.is_over:
+                task.worker.baton.release()
+                self._ended.acquire()
         if self.failure is not None:
             raise self.failure
 
@@ -151,13 +149,13 @@ class Scheduler:
         self._running = chosen
         if chosen is None:
             self._ended.release()
-        elif chosen.thread is None:
-            chosen.thread = threading.Thread(target=self._work, args=(chosen,), name=chosen.name, daemon=True)
-            chosen.thread.start()
         else:
-            chosen.baton.release()
+            if chosen.worker is None:
+                chosen.worker = _Worker.for_task(lambda: self._work(chosen))
+            chosen.worker.baton.release()
         if me is not None and not me.is_over:
-            me.baton.acquire()
+            assert me.worker is not None
+            me.worker.baton.acquire()
 
     def _choose(self, me: Task | None) -> Task | None:
         self.steps += 1
@@ -193,8 +191,35 @@ class Scheduler:
         except BaseException as error:
             self.failure = self.failure or error
         task.is_over = True
-        if not self.is_over:
+        if self.is_over:
+            self._ended.release()
+        else:
             self._hand_on(task)
+
+
+class _Worker:
+    """A real thread that runs one task after the other, in one run after the other: to start one takes long."""
+
+    _idle: ClassVar[list[_Worker]] = []
+
+    def __init__(self) -> None:
+        self.work: Callable[[], None]
+        self.baton = threading.Lock()
+        self.baton.acquire()
+        threading.Thread(target=self._run, name="simulated", daemon=True).start()
+
+    @classmethod
+    def for_task(cls, work: Callable[[], None]) -> _Worker:
+        """Return one with nothing to do, which begins when it gets its baton."""
+        worker = cls._idle.pop() if cls._idle else cls()
+        worker.work = work
+        return worker
+
+    def _run(self) -> None:
+        while True:
+            self.baton.acquire()
+            self.work()
+            self._idle.append(self)
 
 
 def _never() -> bool:

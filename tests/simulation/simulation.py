@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from random import Random
 from unittest.mock import patch
 
@@ -22,6 +23,7 @@ import stamina
 
 import laurels.engine
 from laurels import lanes
+from laurels.catalog_file import parse_catalog
 from laurels.core.changes import Outcome
 from laurels.core.errors import Conflict, InvalidInput, LaurelsError, Unknown
 from laurels.core.periods import to_datetime
@@ -33,6 +35,9 @@ from tests.simulation.workload import HOUR, START, Call
 STEPS_MAX = 60_000
 #: What a client takes for an answer. No id is used twice, so `request_id_reused` is none.
 REFUSALS = (Conflict, InvalidInput, Unknown)
+#: What says something of the process that was asked: it is stopping, or its clock is far behind.
+ASK_ELSEWHERE = {"engine_closed", "time_in_future"}
+
 Key = tuple[str, str]
 
 
@@ -177,7 +182,7 @@ class Simulation:
         if answer is None:
             return False
         if isinstance(answer, LaurelsError):
-            if getattr(answer, "retryable", False) or answer.code == "engine_closed":
+            if getattr(answer, "retryable", False) or answer.code in ASK_ELSEWHERE:
                 return False
             if not isinstance(answer, REFUSALS) or answer.code == "request_id_reused":
                 raise answer
@@ -278,6 +283,9 @@ class Simulation:
                 assert getattr(error, "retryable", False), error  # noqa: PT017
 
 
+parsed_once = cache(parse_catalog)
+
+
 @contextmanager
 def simulated_threads(scheduler: Scheduler, dice: Random) -> Iterator[None]:
     """Let the engine's threads, waits, clocks and dice be those of the simulation."""
@@ -301,6 +309,7 @@ def simulated_threads(scheduler: Scheduler, dice: Random) -> Iterator[None]:
             (time, "monotonic", scheduler.monotonic),
             (time, "sleep", scheduler.sleep),
             (stamina._core, "random", dice),
+            (laurels.engine, "parse_catalog", parsed_once),
             (Future, "result", waits(result)),
             (Future, "exception", waits(exception)),
         ):
