@@ -36,7 +36,8 @@ from laurels.core.changes import (
 )
 from laurels.core.periods import from_datetime
 from laurels.core.state import UserState
-from laurels.leaderboards import projector
+from laurels.leaderboards import buckets, sql
+from laurels.leaderboards.scores import Part, Scores, StandingRow, add_score, reached
 from laurels.store import reads
 from laurels.store.tables import (
     achiever_counts,
@@ -130,7 +131,7 @@ class _Examination:
         self.report = report
         self.scratch = scratch
         self.revisions = _Revisions(connection)
-        self.positions = projector.positions(connection, catalog)
+        self.positions = sql.positions(connection, catalog)
         self.boards_of: dict[str, list[Leaderboard]] = defaultdict(list)
         for board in catalog.leaderboards.values():
             self.boards_of[board.metric].append(board)
@@ -164,10 +165,10 @@ class _Examination:
     def examine_boards(self, progress: Progress) -> None:
         """Hold the standings against those recomputed while the users were examined."""
         step, count = progress("Comparing standings", "standings"), 0
-        filled = [code for code, seq in self.positions.items() if seq != projector.UNFILLED]
+        filled = [code for code, seq in self.positions.items() if seq != sql.UNFILLED]
         key = (standings.c.board, standings.c.period, standings.c.member_of, standings.c.user_id)
         query = select(*key, standings.c.score, standings.c.reached_at).where(standings.c.board.in_(filled))
-        stored = (projector.StandingRow(*row) for row in self._stream(query.order_by(*key)))
+        stored = (StandingRow(*row) for row in self._stream(query.order_by(*key)))
         for count, (expected, found) in enumerate(_side_by_side(self.scratch.rows(), stored), start=1):
             row = expected or found
             assert row is not None
@@ -187,7 +188,7 @@ class _Examination:
     def _tell(self, user_id: str, rows: Iterable[Any]) -> _Told:
         """Return what a user's journal adds up to, and put the user's standings aside."""
         told = _Told(user_id, self.report)
-        scores: dict[str, projector.Scores] = defaultdict(dict)
+        scores: dict[str, Scores] = defaultdict(dict)
         for row in rows:
             self.report.rows += 1
             changes = _decode_changes(row.changes)
@@ -199,16 +200,17 @@ class _Examination:
             self._add_scores(scores, user_id, row, changes)
         told.level = self.revisions[told.xp_revision].levels.level(told.metrics["xp"]) if told.xp_revision else 1
         for code, found in scores.items():
-            self.scratch.keep(projector.standing_rows(self.catalog.leaderboards[code], found))
+            standing = reached(found, {}, self.catalog.leaderboards[code], self.catalog)
+            self.scratch.keep(StandingRow(code, *key, *score) for key, score in standing)
         return told
 
-    def _add_scores(self, scores: dict[str, projector.Scores], user_id: str, row: Any, changes: list[Change]) -> None:
+    def _add_scores(self, scores: dict[str, Scores], user_id: str, row: Any, changes: list[Change]) -> None:
         member_of = msgspec.json.decode(row.groups) if row.groups else {}
         for metric, delta, value in contributions(changes):
             for board in self.boards_of.get(metric, ()):
                 if row.seq <= self.positions[board.code]:
-                    part = projector.Part(user_id, row.time, row.day, member_of, delta, value)
-                    projector.add_score(scores[board.code], board, self.catalog, part)
+                    part = Part(user_id, row.time, row.day, member_of, delta, value)
+                    add_score(scores[board.code], board, self.catalog, part)
 
     def _stream(self, query: Select[Any]) -> Iterable[Any]:
         return self.connection.execute(query, execution_options={"yield_per": ROWS_AT_A_TIME})
@@ -433,19 +435,19 @@ class _Scratch:
         """Delete the file."""
         self._database.close()
 
-    def keep(self, rows: Iterable[projector.StandingRow]) -> None:
+    def keep(self, rows: Iterable[StandingRow]) -> None:
         """Put rows aside."""
         self._database.executemany("INSERT INTO standings VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-    def rows(self) -> Iterator[projector.StandingRow]:
+    def rows(self) -> Iterator[StandingRow]:
         """Yield all rows in the order of their key."""
         query = "SELECT * FROM standings ORDER BY board, period, member_of, user_id"
-        return (projector.StandingRow(*row) for row in self._database.execute(query))
+        return (StandingRow(*row) for row in self._database.execute(query))
 
 
 def _side_by_side(
-    expected: Iterator[projector.StandingRow], found: Iterator[projector.StandingRow]
-) -> Iterator[tuple[projector.StandingRow | None, projector.StandingRow | None]]:
+    expected: Iterator[StandingRow], found: Iterator[StandingRow]
+) -> Iterator[tuple[StandingRow | None, StandingRow | None]]:
     """Yield rows of the same key together, those without a partner alone; both sides are in the order of the key."""
     left, right = next(expected, None), next(found, None)
     while left is not None or right is not None:
@@ -460,5 +462,5 @@ def _side_by_side(
             left, right = next(expected, None), next(found, None)
 
 
-def _score_of(row: projector.StandingRow | None) -> str:
+def _score_of(row: StandingRow | None) -> str:
     return "none" if row is None else f"{row.score}" + (f" reached at {row.reached_at}" if row.reached_at else "")

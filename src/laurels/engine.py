@@ -31,8 +31,8 @@ from laurels.core.profile import profile_of
 from laurels.core.requests import FUTURE_US_MAX, check_limit, check_text, receive, shown
 from laurels.handles import UserHandle, WalletHandle
 from laurels.lanes import Lane, Unit
-from laurels.leaderboards import projector
 from laurels.leaderboards.board import Board
+from laurels.leaderboards.projector import Projector
 from laurels.store import reads
 from laurels.store.tables import catalog_revisions, profiles
 
@@ -55,7 +55,6 @@ DEFAULT_URL = "sqlite:///laurels.db"
 BUSY_TIMEOUT_S = 30.0
 LANES = 2
 RECORD_REQUESTS_MAX = 10_000
-PROJECTED_ROWS = 2_000
 
 log = logging.getLogger("laurels")
 
@@ -143,6 +142,7 @@ class Engine:
         self._future_max = future_max
         self._listeners: dict[str, list[Callable[[Change], None]]] = defaultdict(list)
         self._catalog = self._choose(catalog, first_catalog)
+        self._projector = Projector(store, lambda: self.catalog)
         self._patience_s = patience_s
         self._lanes = [
             Lane(self._record_units, f"laurels-lane-{number}", patience_s=patience_s) for number in range(store.lanes)
@@ -380,36 +380,28 @@ class Engine:
         if code not in catalog.leaderboards:
             raise Unknown("unknown_leaderboard", unknown("leaderboard", str(code), catalog.leaderboards))
         return Board.of(
-            catalog.leaderboards[code], catalog, self._read_boards, period=period, at=at, group=group, now=self.now()
+            catalog.leaderboards[code],
+            catalog.zone,
+            self._projector.ask,
+            self.read,
+            period=period,
+            at=at,
+            group=group,
+            now=self.now(),
         )
 
-    @contextmanager
-    def _read_boards(self) -> Iterator[Connection]:
-        self.project()
-        with self.read() as connection:
-            yield connection
+    @property
+    def projector(self) -> Projector:
+        """Return what brings the leaderboards forward; workers step it."""
+        return self._projector
 
     def project(self, progress: Progress | None = None) -> int:
         """Bring the leaderboards up to the journal's end; return how many journal rows that took."""
-        done = 0
-        step = None if progress is None else progress("Filling leaderboards", "rows")
-        while left := self._rows_behind():
-            if step is not None:
-                step(done, done + left)
-            with self._store.write() as transaction:
-                done += projector.advance(transaction.connection, self._current(transaction), PROJECTED_ROWS)
-        if step is not None:
-            step(done, done)
-        return done
-
-    def _rows_behind(self) -> int:
-        with self.read() as connection:
-            return projector.rows_behind(connection, self._catalog)
+        return self._projector.project(None if progress is None else progress("Filling leaderboards", "rows"))
 
     def rebuild_boards(self, progress: Progress | None = None) -> int:
         """Fill every leaderboard anew from the journal; return how many rows that took."""
-        with self._store.write() as transaction:
-            projector.forget(transaction.connection)
+        self._projector.rebuild()
         return self.project(progress)
 
     # --- The catalog --------------------------------------------------------------------------------------------------

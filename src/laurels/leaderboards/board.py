@@ -1,33 +1,42 @@
 """
 What readers ask of one leaderboard in one of its periods: the top, somebody's rank, who is around them.
 
-Ranks are counted over the users who are listed: whoever had a change in the period and has not opted out. Equal scores
-stand in the order of user ids (on `first` boards: of who got there first), so pages never overlap.
+Where the rankings are kept is not its business (`Leaderboards` in protocols.py answers); it says which one is meant,
+and adds what a line shows beside a rank: the user's name and level, and the movement since the period before.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from itertools import pairwise
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
 
 import msgspec
-from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from laurels.core import periods
 from laurels.core.errors import InvalidInput
 from laurels.core.requests import check_id, check_limit, check_position, read_instant, shown
+from laurels.protocols import Ranking
 from laurels.store import reads
-from laurels.store.tables import profiles, standings
+
+T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
-    from laurels.core.catalog import Catalog, Leaderboard
+    from laurels.core.catalog import Leaderboard
     from laurels.core.periods import Instant, PeriodKind
+    from laurels.protocols import Leaderboards, Place
+
+
+class Ask(Protocol):
+    """Where boards are asked: brings them forward as far as that is this process's to do, and puts the question."""
+
+    def __call__(self, question: Callable[[Leaderboards], T]) -> T:
+        """Return the question's answer."""
+        ...
 
 
 class Period(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,7 +75,8 @@ class Board:
     def __init__(
         self,
         board: Leaderboard,
-        catalog: Catalog,
+        zone: str,
+        ask: Ask,
         read: Callable[[], AbstractContextManager[Connection]],
         *,
         kind: PeriodKind,
@@ -75,19 +85,20 @@ class Board:
         now: Instant,
     ) -> None:
         self.code = board.code
-        self._board = board
-        self._catalog = catalog
+        self._zone = zone
+        self._ask = ask
         self._read = read
         self._kind = kind
         self._label = label
-        self._group = group
+        self._ranking = Ranking(board, periods.period_key(kind, label), group)
         self._now = now
 
     @classmethod
     def of(
         cls,
         board: Leaderboard,
-        catalog: Catalog,
+        zone: str,
+        ask: Ask,
         read: Callable[[], AbstractContextManager[Connection]],
         *,
         period: str | None,
@@ -96,7 +107,7 @@ class Board:
         now: Instant,
     ) -> Board:
         """
-        Return the board in a kind of period, at a key or an instant.
+        Return the board in a kind of period, at a key or an instant in the catalog's zone.
 
         Raises InvalidInput for one it does not have.
         """
@@ -108,15 +119,15 @@ class Board:
             )
         if group and board.group is None:
             raise InvalidInput("unknown_group", f"{board.code!r} is not split by a group.", "group")
-        return cls(board, catalog, read, kind=kind, label=_label(kind, at, catalog.zone, now), group=group, now=now)
+        return cls(board, zone, ask, read, kind=kind, label=_label(kind, at, zone, now), group=group, now=now)
 
     @property
     def period(self) -> Period:
         """Return which period this is, and whether it is still running."""
-        starts_at, ends_at = periods.period_bounds(self._kind, self._label, self._catalog.zone)
+        starts_at, ends_at = periods.period_bounds(self._kind, self._label, self._zone)
         return Period(
             kind=self._kind,
-            key=periods.period_key(self._kind, self._label),
+            key=self._ranking.period,
             starts_at=None if starts_at is None else periods.to_datetime(starts_at),
             ends_at=None if ends_at is None else periods.to_datetime(ends_at),
             status="open" if ends_at is None or self._now < ends_at else "closing",
@@ -125,117 +136,48 @@ class Board:
     @property
     def total(self) -> int:
         """Return how many users are listed."""
-        with self._read() as connection:
-            return self._total(connection)
+        return self._ask(lambda boards: boards.total(self._ranking))
 
     def top(self, limit: int = 10, offset: int = 0) -> list[Standing]:
         """Return `limit` lines from the top, after the first `offset`."""
         check_limit(limit)
         check_position(offset, "offset")
-        with self._read() as connection:
-            return self._lines(connection, offset, limit)
+        return self._shown(lambda boards: boards.page(self._ranking, offset, limit))
 
     def rank(self, user_id: str) -> int | None:
         """Return a user's rank, None for one who is not listed."""
         check_id(user_id, "user")
-        with self._read() as connection:
-            found = self._standing(connection, self._label, user_id)
-            return None if found is None else self._rank(connection, self._label, found)
+        return self._ask(lambda boards: boards.ranks(self._ranking, [user_id])).get(user_id)
 
     def around(self, user_id: str, count: int = 5) -> list[Standing]:
         """Return `count` lines with the user in the middle, shifted at the ends; none for one who is not listed."""
         check_id(user_id, "user")
         check_limit(count, "count")
+        return self._shown(lambda boards: boards.around(self._ranking, user_id, count))
+
+    def _shown(self, question: Callable[[Leaderboards], list[Place]]) -> list[Standing]:
+        places, before = self._ask(lambda boards: self._with_ranks_before(boards, question(boards)))
+        users = [place.user_id for place in places]
         with self._read() as connection:
-            found = self._standing(connection, self._label, user_id)
-            if found is None:
-                return []
-            before = self._count(connection, self._label, self._stands_before(found))
-            start = max(0, min(before - count // 2, self._total(connection) - count))
-            return self._lines(connection, start, count)
-
-    # --- Statements ---------------------------------------------------------------------------------------------------
-
-    def _lines(self, connection: Connection, offset: int, limit: int) -> list[Standing]:
-        order = [standings.c.score.desc(), standings.c.reached_at, standings.c.user_id]
-        query = select(standings.c.user_id, standings.c.score, standings.c.reached_at)
-        rows = connection.execute(
-            query.where(self._listed(self._label)).order_by(*order).offset(offset).limit(limit)
-        ).all()
-        if not rows:
-            return []
-        ranks = self._ranks(connection, rows, offset)
-        users = [row.user_id for row in rows]
-        names = reads.display_names(connection, users)
-        states = reads.states(connection, users)
+            names = reads.display_names(connection, users)
+            states = reads.states(connection, users)
         return [
             Standing(
                 rank=rank,
-                user_id=row.user_id,
-                display_name=names.get(row.user_id),
-                level=states[row.user_id].value("level"),
-                score=row.score,
-                movement=self._movement(connection, row.user_id, rank),
+                user_id=user_id,
+                display_name=names.get(user_id),
+                level=states[user_id].value("level"),
+                score=score,
+                movement=before[user_id] - rank if user_id in before else None,
             )
-            for row, rank in zip(rows, ranks, strict=True)
+            for rank, user_id, score in places
         ]
 
-    def _ranks(self, connection: Connection, rows: Sequence[Row[str, int, int]], offset: int) -> list[int]:
-        """Return the ranks of rows that follow each other, counting only for the first."""
-        ranks = [self._rank(connection, self._label, rows[0]) if offset else 1]
-        for place, (before, row) in enumerate(pairwise(rows), start=offset + 2):
-            if self._board.ties == "first":
-                ranks.append(place)
-            elif row.score == before.score:
-                ranks.append(ranks[-1])
-            else:
-                ranks.append(ranks[-1] + 1 if self._board.ties == "dense" else place)
-        return ranks
-
-    def _rank(self, connection: Connection, label: int, row: Row[str, int, int]) -> int:
-        match self._board.ties:
-            case "standard":
-                return 1 + self._count(connection, label, standings.c.score > row.score)
-            case "dense":
-                query = select(func.count(standings.c.score.distinct())).where(self._listed(label))
-                return 1 + (connection.scalar(query.where(standings.c.score > row.score)) or 0)
-            case "first":
-                return 1 + self._count(connection, label, self._stands_before(row))
-
-    def _movement(self, connection: Connection, user_id: str, rank: int) -> int | None:
-        if self._kind == "alltime":
-            return None
-        before = self._standing(connection, self._label - 1, user_id)
-        return None if before is None else self._rank(connection, self._label - 1, before) - rank
-
-    def _standing(self, connection: Connection, label: int, user_id: str) -> Row[str, int, int] | None:
-        query = select(standings.c.user_id, standings.c.score, standings.c.reached_at)
-        return connection.execute(query.where(self._listed(label), standings.c.user_id == user_id)).one_or_none()
-
-    def _total(self, connection: Connection) -> int:
-        return self._count(connection, self._label)
-
-    def _count(self, connection: Connection, label: int, *conditions: ColumnElement[bool]) -> int:
-        query = select(func.count()).select_from(standings).where(self._listed(label), *conditions)
-        return connection.scalar(query) or 0
-
-    def _stands_before(self, row: Row[str, int, int]) -> ColumnElement[bool]:
-        """Return the condition on those who stand before a row, equal scores included."""
-        c = standings.c
-        return or_(
-            c.score > row.score,
-            and_(c.score == row.score, c.reached_at < row.reached_at),
-            and_(c.score == row.score, c.reached_at == row.reached_at, c.user_id < row.user_id),
-        )
-
-    def _listed(self, label: int) -> ColumnElement[bool]:
-        hidden = select(profiles.c.user_id).where(profiles.c.opted_out == 1)
-        return and_(
-            standings.c.board == self.code,
-            standings.c.period == periods.period_key(self._kind, label),
-            standings.c.member_of == self._group,
-            standings.c.user_id.not_in(hidden),
-        )
+    def _with_ranks_before(self, boards: Leaderboards, places: list[Place]) -> tuple[list[Place], dict[str, int]]:
+        if self._kind == "alltime" or not places:
+            return places, {}
+        before = self._ranking._replace(period=periods.period_key(self._kind, self._label - 1))
+        return places, boards.ranks(before, [place.user_id for place in places])
 
 
 def _label(kind: PeriodKind, at: str | datetime | None, zone: str, now: Instant) -> int:

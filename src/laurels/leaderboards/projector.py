@@ -1,213 +1,185 @@
 """
-The standings as a projection of the journal: every score on every board, brought forward from where it stands.
+The boards as a projection of the journal: every score on every board, brought forward from where it stands.
 
-A board's cursor is kept beside its standings and moves in the same transaction, so every journal row counts exactly
+A board's cursor is kept beside its scores and moves with them in one atomic step, so every journal row counts exactly
 once. A board whose definition changed, or which is new, starts from nothing and is filled from the journal.
 """
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import TYPE_CHECKING, NamedTuple
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import case, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import select, text
 
-from laurels.core import periods
 from laurels.core.changes import Change, contributions
-from laurels.store.tables import cursors, journal, standings
+from laurels.leaderboards import sql
+from laurels.leaderboards.scores import Part, Scores, add_score
+from laurels.leaderboards.sql import UNFILLED
+from laurels.store.tables import journal
+from laurels.store.tail import Tail
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-    from sqlalchemy import ColumnElement, Connection
+    from sqlalchemy import Connection
 
     from laurels.core.catalog import Catalog, Leaderboard
-    from laurels.core.periods import Instant
+    from laurels.protocols import Leaderboards, Store
 
+T = TypeVar("T")
+
+#: The name under which the lease on the boards is taken.
+PROJECTION = "boards"
+STEP_ROWS = 2_000
+#: How long to wait for open transactions: who projects on purpose, and who only wants to read.
+SETTLE_S, READER_WAITS_S, POLL_S = 2.0, 0.1, 0.005
+#: The same lease that a worker takes for as long as it lives (tail.py), for one transaction.
+_TRY_TURN = text("SELECT pg_try_advisory_xact_lock(hashtextextended('laurels:' || :projection, 0))")
 _decode_changes = msgspec.json.Decoder(list[Change]).decode
 _decode_groups = msgspec.json.Decoder(dict[str, str]).decode
 
-#: Where a board stands that holds nothing yet, or what it held before it was redefined.
-UNFILLED = -1
+
+class Leg(NamedTuple):
+    """A part of the way: the boards that stand furthest behind, from where, and where the next ones stand."""
+
+    boards: tuple[Leaderboard, ...]
+    start: int
+    end: int
 
 
-@dataclass(slots=True)
-class Score:
-    """What some journal rows add to one standing: a sum, or the best value; and when that was reached."""
+class Told(NamedTuple):
+    """What a stretch of the journal means: scores by board, up to which row, and how many rows were read."""
 
-    amount: int
-    reached_at: Instant
-
-
-#: One board's scores by period key, value of its group (empty for all users), and user.
-Scores = dict[tuple[str, str, str], Score]
+    scores: Mapping[str, Scores]
+    end: int
+    rows: int
 
 
-def rows_behind(connection: Connection, catalog: Catalog) -> int:
-    """Return how many rows of the journal some board does not show yet."""
-    end = connection.scalar(select(func.coalesce(func.max(journal.c.seq), 0))) or 0
-    at = positions(connection, catalog)
-    return end - min((max(seq, 0) for seq in at.values()), default=end)
+def next_leg(at: Mapping[str, int], catalog: Catalog, settled: int) -> Leg | None:
+    """Return which boards to bring forward next, and how far together; None where all stand at `settled`."""
+    start = min(at.values(), default=settled)
+    if start >= settled:
+        return None
+    boards = tuple(catalog.leaderboards[code] for code, seq in at.items() if seq == start)
+    return Leg(boards, start, min((seq for seq in at.values() if seq > start), default=settled))
 
 
-def forget(connection: Connection) -> None:
-    """Let every board start from nothing."""
-    connection.execute(delete(cursors).where(cursors.c.projection.like("board:%")))
+def read_leg(connection: Connection, catalog: Catalog, leg: Leg, rows_max: int) -> Told:
+    """Read at most `rows_max` rows of the journal, once for all boards of a leg."""
+    query = select(journal.c.seq, journal.c.user_id, journal.c.time, journal.c.day, journal.c.groups, journal.c.changes)
+    query = query.where(journal.c.seq > leg.start, journal.c.seq <= leg.end).order_by(journal.c.seq).limit(rows_max)
+    rows = connection.execute(query).all()
+    scores: dict[str, Scores] = {board.code: {} for board in leg.boards}
+    by_metric = _by_metric(leg.boards)
+    for row in rows:
+        member_of = _decode_groups(row.groups) if row.groups else {}
+        for metric, delta, value in contributions(_decode_changes(row.changes)):
+            for board in by_metric.get(metric, ()):
+                part = Part(row.user_id, row.time, row.day, member_of, delta, value)
+                add_score(scores[board.code], board, catalog, part)
+    return Told(scores, rows[-1].seq if len(rows) == rows_max else leg.end, len(rows))
 
 
-def advance(connection: Connection, catalog: Catalog, rows_max: int) -> int:
+def _by_metric(boards: Iterable[Leaderboard]) -> Mapping[str, list[Leaderboard]]:
+    found: dict[str, list[Leaderboard]] = {}
+    for board in boards:
+        found.setdefault(board.metric, []).append(board)
+    return found
+
+
+def advance(connection: Connection, catalog: Catalog, settled: int, rows_max: int) -> int:
     """
-    Bring the boards that are furthest behind forward, in the caller's transaction.
+    Bring the boards in the database that are furthest behind forward, in the caller's transaction.
 
-    Returns how many journal rows were read: at most `rows_max`, and none past where the next board stands.
+    Returns how many journal rows were read: at most `rows_max`, and none past where the next board stands. Whoever else
+    tries this meanwhile waits, so nothing counts twice.
     """
-    at = positions(connection, catalog)
+    at = sql.positions(connection, catalog, held=True)
     for code, seq in at.items():
         if seq == UNFILLED:
-            connection.execute(delete(standings).where(standings.c.board == code))
+            sql.clear(connection, code)
             at[code] = 0
-    start = min(at.values(), default=0)
-    boards = [catalog.leaderboards[code] for code, seq in at.items() if seq == start]
-    query = select(journal.c.seq, journal.c.user_id, journal.c.time, journal.c.day, journal.c.groups, journal.c.changes)
-    query = query.where(journal.c.seq > start).order_by(journal.c.seq).limit(rows_max)
-    following = min((seq for seq in at.values() if seq > start), default=None)
-    if following is not None:
-        query = query.where(journal.c.seq <= following)
-    rows = connection.execute(query).all()
-    scores: dict[str, Scores] = {board.code: {} for board in boards}
-    for _, user_id, time, day, groups, document in rows:
-        member_of = _decode_groups(groups) if groups else {}
-        for metric, delta, value in contributions(_decode_changes(document)):
-            for board in boards:
-                if board.metric == metric:
-                    add_score(scores[board.code], board, catalog, Part(user_id, time, day, member_of, delta, value))
-    for board in boards:
-        _upsert(connection, board, catalog, scores[board.code])
-    read_all = len(rows) < rows_max and following is not None
-    end: int = following if read_all else rows[-1].seq if rows else start  # type: ignore[assignment]
-    _keep(connection, boards, catalog, end)
-    return len(rows)
+    leg = next_leg(at, catalog, settled)
+    if leg is None:
+        sql.move_cursors(connection, [catalog.leaderboards[c] for c, s in at.items() if s == settled], catalog, settled)
+        return 0
+    told = read_leg(connection, catalog, leg, rows_max)
+    sql.write_scores(connection, catalog, told.scores)
+    sql.move_cursors(connection, leg.boards, catalog, told.end)
+    return told.rows
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """One user's part in one journal row, as far as one metric is concerned."""
-
-    user_id: str
-    time: Instant
-    day: int
-    member_of: Mapping[str, str]
-    delta: int
-    value: int
-
-
-def add_score(scores: Scores, board: Leaderboard, catalog: Catalog, part: Part) -> None:
+class Projector:
     """
-    Add a part to every period and group it counts in.
+    Brings the boards forward behind the journal, and puts questions to them.
 
-    A sum that does not move is no change; a value always counts.
+    Whoever holds the lease calls `step`; without a worker, those who read do it for themselves, if nobody is at it.
     """
-    keeps_best = catalog.metric_kind(board.metric) == "max"
-    if not keeps_best and part.delta == 0:
-        return
-    groups = [""]
-    if board.group is not None and board.group in part.member_of:
-        groups.append(part.member_of[board.group])
-    for kind in board.periods:
-        for group in groups:
-            key = (_period_key(kind, part.day), group, part.user_id)
-            known = scores.get(key)
-            if known is None:
-                scores[key] = Score(part.value if keeps_best else part.delta, part.time)
-            elif not keeps_best:
-                known.amount += part.delta
-                known.reached_at = max(known.reached_at, part.time)
-            elif (part.value, -part.time) > (known.amount, -known.reached_at):
-                known.amount, known.reached_at = part.value, part.time
+
+    def __init__(self, store: Store, catalog: Callable[[], Catalog]) -> None:
+        self._store = store
+        self._catalog = catalog
+        self._tail = Tail()
+        self._tail_in_use = threading.Lock()
+
+    def step(self, settled: int, *, leased: bool = True) -> int:
+        """
+        Bring the boards forward by some rows, to `settled` at most; return how many, 0 where nothing is left to do.
+
+        A caller without the lease gets 0 too where somebody else has it.
+        """
+        if self.behind(settled) == 0:
+            return 0
+        with self._store.write() as transaction:
+            connection = transaction.connection
+            if leased or _take_turn(connection):
+                return advance(connection, self._catalog(), settled, STEP_ROWS)
+        return 0
+
+    def behind(self, settled: int) -> int:
+        """Return how many rows of the journal up to `settled` some board does not show yet."""
+        with self._store.read() as connection:
+            at = sql.positions(connection, self._catalog())
+        return max(0, settled - min((max(seq, 0) for seq in at.values()), default=settled))
+
+    def project(self, step: Callable[[int, int | None], object] | None = None) -> int:
+        """Bring the boards up to what was recorded before, telling `step` of it; return how many rows that took."""
+        done, settled = 0, self._settled(wait_s=SETTLE_S)
+        while rows := self.step(settled, leased=False):
+            done += rows
+            if step is not None:
+                step(done, done + self.behind(settled))
+        return done
+
+    def ask(self, question: Callable[[Leaderboards], T]) -> T:
+        """Put a question, after bringing the boards forward if that is for readers to do."""
+        settled = self._settled(wait_s=READER_WAITS_S)
+        while self.step(settled, leased=False):
+            pass
+        with self._store.read() as connection:
+            return question(sql.SqlLeaderboards(connection))
+
+    def rebuild(self) -> None:
+        """Let every board start from nothing."""
+        with self._store.write() as transaction:
+            sql.forget(transaction.connection)
+
+    def _settled(self, *, wait_s: float) -> int:
+        """Return up to where the journal is final; wait a moment for what is not yet."""
+        with self._tail_in_use, self._store.read() as opened:
+            is_sqlite = opened.dialect.name == "sqlite"
+            connection = opened if is_sqlite else opened.execution_options(isolation_level="AUTOCOMMIT")
+            deadline = time.monotonic() + wait_s
+            settled = self._tail.settled(connection)
+            while self._tail.waits and time.monotonic() < deadline:
+                time.sleep(POLL_S)
+                settled = self._tail.settled(connection)
+        return settled
 
 
-@lru_cache(maxsize=4096)
-def _period_key(kind: periods.PeriodKind, day: int) -> str:
-    return periods.period_key(kind, periods.period_label(kind, day))
-
-
-def _upsert(connection: Connection, board: Leaderboard, catalog: Catalog, scores: Scores) -> None:
-    """Bring standings forward: a sum is reached with its last change, the best value when it was first submitted."""
-    if not scores:
-        return
-    insert = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(standings)
-    new, old = insert.excluded, standings.c
-    first_base = case((new.period == "all", 1), else_=0) if board.metric == "level" else 0  # Level 1 is a gift.
-    if catalog.metric_kind(board.metric) == "max":
-        reached_at = case(
-            (new.score > old.score, new.reached_at),
-            (new.score == old.score, _smaller(new.reached_at, old.reached_at)),
-            else_=old.reached_at,
-        )
-        values = {"score": _larger(new.score, old.score), "reached_at": reached_at}
-    else:
-        values = {
-            "score": old.score + new.score - first_base,
-            "reached_at": _larger(new.reached_at, old.reached_at),
-        }
-    connection.execute(
-        insert.on_conflict_do_update(index_elements=[old.board, old.period, old.member_of, old.user_id], set_=values),
-        [row._asdict() for row in standing_rows(board, scores)],
-    )
-
-
-class StandingRow(NamedTuple):
-    """A row of the table of standings, in the order of its key."""
-
-    board: str
-    period: str
-    member_of: str
-    user_id: str
-    score: int
-    reached_at: Instant
-
-
-def standing_rows(board: Leaderboard, scores: Scores) -> Iterator[StandingRow]:
-    """Yield the standings of users who had none before."""
-    by_time = board.ties == "first"
-    base = 1 if board.metric == "level" else 0
-    for (period, group, user_id), score in scores.items():
-        amount = score.amount + (base if period == "all" else 0)
-        yield StandingRow(board.code, period, group, user_id, amount, score.reached_at if by_time else 0)
-
-
-def _larger(left: ColumnElement[int], right: ColumnElement[int]) -> ColumnElement[int]:
-    return case((left > right, left), else_=right)
-
-
-def _smaller(left: ColumnElement[int], right: ColumnElement[int]) -> ColumnElement[int]:
-    return case((left < right, left), else_=right)
-
-
-def _definition(board: Leaderboard, catalog: Catalog) -> str:
-    """Return what a board's standings depend on; names and prizes can change without filling it anew."""
-    kind = catalog.metric_kind(board.metric)
-    return json.dumps([board.metric, kind, sorted(board.periods), board.ties == "first", board.group])
-
-
-def positions(connection: Connection, catalog: Catalog) -> dict[str, int]:
-    """Return how far each board of the catalog has come; UNFILLED for one that is new or was redefined."""
-    stored = {
-        row.projection: row for row in connection.execute(select(cursors).where(cursors.c.projection.like("board:%")))
-    }
-    at = {}
-    for code, board in catalog.leaderboards.items():
-        row = stored.get(f"board:{code}")
-        at[code] = UNFILLED if row is None or row.definition != _definition(board, catalog) else row.seq
-    return at
-
-
-def _keep(connection: Connection, boards: Iterable[Leaderboard], catalog: Catalog, seq: int) -> None:
-    for board in boards:
-        name = f"board:{board.code}"
-        connection.execute(delete(cursors).where(cursors.c.projection == name))
-        connection.execute(cursors.insert().values(projection=name, definition=_definition(board, catalog), seq=seq))
+def _take_turn(connection: Connection) -> bool:
+    """Try to be the one who projects until the transaction ends; on SQLite that is whoever holds the write lock."""
+    return connection.dialect.name == "sqlite" or bool(connection.scalar(_TRY_TURN, {"projection": PROJECTION}))
