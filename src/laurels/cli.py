@@ -7,8 +7,9 @@ Every command imports what it needs when it runs, so that `laurels --help` is th
 from __future__ import annotations
 
 import shutil
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -19,6 +20,8 @@ from typer.core import TyperGroup
 from laurels.core.errors import LaurelsError, SettingInvalid
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from rich.console import Console, RenderableType
 
     from laurels.core.catalog import Catalog
@@ -564,6 +567,46 @@ def boards_rebuild(*, database: Database = None) -> None:
 
 
 @app.command(rich_help_panel=CARE)
+def worker(
+    *,
+    once: Annotated[bool, typer.Option("--once", help="Do what is due, and end.")] = False,
+    now: Annotated[
+        str | None,
+        typer.Option(metavar="INSTANT", help="With --once: the time to go by, such as 2026-03-01T10:00:00Z."),
+    ] = None,
+    as_json: AsJson = False,
+    database: Database = None,
+) -> None:
+    """
+    Keep the leaderboards up to date until told to stop. Any number may run: one works, the others stand by.
+
+    [dim]laurels worker --once[/]
+    """
+    from laurels import terminal
+    from laurels.worker import Told, Worker, told_as_json
+
+    def tell(told: Told) -> None:
+        if as_json:
+            print_json_line(told_as_json(told))
+        else:
+            console().print(terminal.told(told))
+
+    if now is not None and not once:
+        raise typer.BadParameter("it sets the time of one pass: give --once too", param_hint="--now")
+    with opened(database, clock=None if now is None else clock_at(now, "--now")) as engine:
+        if not once:
+            with Worker(engine, tell) as running, stopping(running.stop):
+                running.run()
+            return
+        with Worker(engine) as passing:
+            done = passing.run_once()
+    if as_json:
+        print_json(done)
+    else:
+        show(terminal.worker_pass(done))
+
+
+@app.command(rich_help_panel=CARE)
 def doctor(*, as_json: AsJson = False, database: Database = None) -> None:
     """
     Check that what is stored keeps the laws: the ledger proves its balances, the boards prove themselves.
@@ -636,6 +679,37 @@ def importing(*, as_json: bool) -> Iterator[tuple[Tally, Progress]]:
         typer.echo(f"Done: {recorded(tally)}.")
     if tally.left_out:
         raise typer.Exit(EXIT_FAILURE)
+
+
+@contextmanager
+def stopping(stop: Callable[[], None]) -> Iterator[None]:
+    """Call `stop` at the first Ctrl+C or SIGTERM; the second one ends the program at once."""
+    signals = (signal.SIGINT, signal.SIGTERM)
+
+    def take(*_: object) -> None:
+        restore()
+        stop()
+
+    def restore() -> None:
+        for number, handler in zip(signals, before, strict=True):
+            signal.signal(number, handler)
+
+    before = [signal.signal(number, take) for number in signals]
+    try:
+        yield
+    finally:
+        restore()
+
+
+def clock_at(text: str, flag: str) -> Callable[[], datetime]:
+    """Return a clock that stands still at the instant in a flag."""
+    from laurels.core.periods import parse_instant, to_datetime
+
+    try:
+        at = to_datetime(parse_instant(text))
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint=flag) from None
+    return lambda: at
 
 
 def recorded(tally: Tally) -> str:
@@ -725,6 +799,13 @@ def print_json(value: Any) -> None:
     import msgspec
 
     typer.echo(pretty(msgspec.json.encode(value)))
+
+
+def print_json_line(value: Any) -> None:
+    """Print a value as JSON on a line of its own, for programs that read on."""
+    import msgspec
+
+    typer.echo(msgspec.json.encode(value))
 
 
 def pretty(text: bytes) -> str:

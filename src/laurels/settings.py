@@ -50,7 +50,12 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, toml_file=FILE, extra="forbid", frozen=True
     )
 
-    database_url: str = Field("sqlite:///laurels.db", description="The database: sqlite:///FILE.")
+    database_url: str = Field(
+        "sqlite:///laurels.db", description="The database: sqlite:///FILE or postgresql://USER@HOST/DATABASE."
+    )
+    redis_url: str = Field(
+        "", description="Where leaderboards are kept: redis://HOST. Empty keeps them in the database."
+    )
     busy_timeout_s: float = Field(
         30.0, ge=0, le=3600, description="How long to wait for a database that another process is writing to."
     )

@@ -11,7 +11,7 @@ import json
 import shlex
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, assert_never
@@ -45,10 +45,10 @@ from laurels.core.changes import (
     XpAwarded,
 )
 from laurels.doctor import LAWS
+from laurels.worker import HeldBack, Interrupted, LeaseHeldElsewhere, LeaseTaken, Projected, Resumed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
-    from datetime import datetime
 
     from rich.console import Console, JustifyMethod
     from rich.progress import Task
@@ -64,6 +64,8 @@ if TYPE_CHECKING:
     from laurels.leaderboards.board import Period, Standing
     from laurels.protocols import Progress
     from laurels.store.reads import StoredRequest
+    from laurels.store.tail import Holder
+    from laurels.worker import Pass, Told
 
 RARITY_STYLES = {
     "common": "grey70",
@@ -313,6 +315,51 @@ def examination(report: Report) -> RenderableType:
     more = sum(report.laws.values()) - FINDINGS_SHOWN
     rest = [_dim(f"and {more:,} more; --json lists {len(report.findings):,}")] if more > 0 else []
     return Group(title("Not in good health", seen), laws, Text(), found, *rest)
+
+
+# --- The worker -------------------------------------------------------------------------------------------------------
+
+
+def told(of: Told) -> Text:
+    """Return a line for something that a worker tells, with the time of day in front."""
+    match of:
+        case LeaseTaken(behind=behind):
+            where = f"{_rows(behind)} behind the journal" if behind else "which are up to date"
+            text = Text(f"Projecting the leaderboards, {where}", "green3")
+        case LeaseHeldElsewhere():
+            text = Text("Standing by: another worker projects the leaderboards")
+        case Projected(rows=rows, behind=behind):
+            left = f", {behind:,} to go" if behind else ", up to date"
+            text = Text(f"{_rows(rows)} projected{left}")
+        case HeldBack(behind=behind, holder=holder):
+            text = Text(f"{_rows(behind)} cannot be shown yet: {_held_by(holder)}", "orange1")
+        case Interrupted(reason=reason):
+            text = Text(f"Waiting: {reason}", "red3")
+        case Resumed(after_s=after_s):
+            text = Text(f"Going on after {after_s:,} s", "green3")
+        case _:
+            assert_never(of)
+    return Text.assemble((f"{datetime.now().astimezone():%H:%M:%S}  ", "grey62"), text)
+
+
+def worker_pass(of: Pass) -> Text:
+    """Return what one pass of a worker came to."""
+    if not of.lease:
+        return Text("Another worker projects the leaderboards; there was nothing to do.")
+    came = f"{_rows(of.rows)} of the journal came on to them"
+    if not of.behind:
+        return Text(f"The leaderboards are up to date: {came}.")
+    why = "" if of.held_back is None else f": {_held_by(of.held_back)}"
+    return Text(f"The leaderboards are not up to date: {came}, {of.behind:,} cannot yet{why}.")
+
+
+def _rows(count: int) -> str:
+    return f"{count:,} row" if count == 1 else f"{count:,} rows"
+
+
+def _held_by(holder: Holder) -> str:
+    process = holder.application if holder.pid is None else f"process {holder.pid} ({holder.application or 'no name'})"
+    return f"{process} has kept a transaction open for {timedelta(seconds=round(holder.age_s))}"
 
 
 # --- Why --------------------------------------------------------------------------------------------------------------

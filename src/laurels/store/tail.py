@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, select, text
+from sqlalchemy.exc import DBAPIError
 
 from laurels.store.tables import journal
 
@@ -52,6 +54,7 @@ _OLDEST = text(
     """
 )
 _TRY_LEASE = text("SELECT pg_try_advisory_lock(hashtextextended('laurels:' || :projection, 0))")
+_GIVE_BACK = text("SELECT pg_advisory_unlock_all()")
 
 
 class _Pending(NamedTuple):
@@ -145,7 +148,10 @@ def watch(database: Engine) -> Connection:
 
 def close(connection: Connection) -> None:
     """Close what `watch` opened, and with it the lease, also when the server is not there any more."""
-    connection.invalidate()  # Back in the pool, it would keep the lease.
+    if connection.dialect.name == "postgresql" and not connection.invalidated:
+        with suppress(DBAPIError):
+            connection.execute(_GIVE_BACK)
+    connection.invalidate()  # Back in the pool, it would begin other things with these settings.
     connection.close()
 
 
