@@ -259,6 +259,7 @@ class Simulation:
                 if self.scheduler.is_over:
                     raise
         self.scheduler.kill(process)
+        self.server.notice_death(process)
 
     # --- Catalogs -----------------------------------------------------------------------------------------------------
 
