@@ -26,6 +26,7 @@ def problems(**flags):
 def test_without_anything_every_setting_has_its_default():
     assert read_settings().model_dump() == {
         "database_url": "sqlite:///laurels.db",
+        "redis_url": "",
         "busy_timeout_s": 30.0,
         "future_max_s": 300,
         "debug": False,
@@ -124,6 +125,7 @@ def test_variables_of_the_projects_own_tests_are_no_settings(monkeypatch):
 def test_each_setting_has_its_variable():
     assert [variable(name) for name in Settings.model_fields] == [
         "LAURELS_DATABASE_URL",
+        "LAURELS_REDIS_URL",
         "LAURELS_BUSY_TIMEOUT_S",
         "LAURELS_FUTURE_MAX_S",
         "LAURELS_DEBUG",

@@ -25,6 +25,7 @@ COMMANDS = [
     "import stackexchange",
     "export",
     "boards rebuild",
+    "worker",
     "doctor",
 ]
 SLOW = {"sqlalchemy", "alembic", "pydantic_settings", "laurels.engine", "laurels.catalog_file"}
