@@ -58,6 +58,7 @@ class Server:
         self.faults = Faults()
         self.locks: dict[Lock, MemoryTransaction] = {}
         self.open: list[MemoryTransaction] = []
+        self.lost_commits = 0
         self.last_seq = 0
         self._last_xid = 0
         self.database = _database().renew()
@@ -121,6 +122,25 @@ class MemoryStore:
 
     def close(self) -> None:
         pass
+
+
+class DirectStore:
+    """The store that a projector uses: its transactions read what they wrote, so each happens all at once."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        self._server.pause()
+        with self._server.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[SimpleNamespace]:
+        self._server.pause()
+        with self._server.engine.connect() as connection, in_one(self._server.database):
+            yield SimpleNamespace(connection=connection)
 
 
 class MemoryTransaction(Batch):
@@ -223,6 +243,7 @@ class MemoryTransaction(Batch):
         self._server.pause()
         self._check_open()
         is_lost = self._server.dice.random() < self._server.faults.at_commit
+        self._server.lost_commits += is_lost
         if is_lost and self._server.dice.random() < 0.5:
             self._lose()
         self.apply()
@@ -232,15 +253,9 @@ class MemoryTransaction(Batch):
 
     def apply(self) -> None:
         """Do what a commit does."""
-        database = self._server.database
-        database.execute("BEGIN")
-        try:
+        with in_one(self._server.database) as database:
             for statement, rows in self.writes:
                 database.executemany(statement, rows)
-        except BaseException:
-            database.execute("ROLLBACK")
-            raise
-        database.execute("COMMIT")
         self.end()
 
     def end(self) -> None:
@@ -257,6 +272,18 @@ class MemoryTransaction(Batch):
     def _check_open(self) -> None:
         if self not in self._server.open:
             raise _lost()
+
+
+@contextmanager
+def in_one(database: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Write all that is executed, or nothing."""
+    database.execute("BEGIN")
+    try:
+        yield database
+    except BaseException:
+        database.execute("ROLLBACK")
+        raise
+    database.execute("COMMIT")
 
 
 def _lost() -> Unavailable:
@@ -289,6 +316,9 @@ class _Watched:
     def scalars(self, statement):
         self._server.pause()
         return self._connection.scalars(statement)
+
+    def commit(self):
+        self._server.pause()
 
 
 class _Kept(_Watched):

@@ -14,7 +14,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from random import Random
 from unittest.mock import patch
@@ -24,11 +24,14 @@ import stamina
 import laurels.engine
 from laurels import lanes
 from laurels.catalog_file import parse_catalog
+from laurels.core.catalog import Catalog
 from laurels.core.changes import Outcome
 from laurels.core.errors import Conflict, InvalidInput, LaurelsError, Unknown
 from laurels.core.periods import to_datetime
+from laurels.leaderboards.projector import Projector
+from laurels.store.tail import Tail
 from tests.simulation import workload
-from tests.simulation.memory import Faults, MemoryStore, Server
+from tests.simulation.memory import DirectStore, Faults, MemoryStore, Server
 from tests.simulation.scheduler import Killed, Process, Scheduler, Threading
 from tests.simulation.workload import HOUR, START, Call
 
@@ -52,13 +55,20 @@ class Answer:
 
 @dataclass
 class Told:
-    """What the clients know: when each request was first sent, every answer, and what they stopped asking about."""
+    """
+    What the clients and the operator know.
+
+    When each request was first sent, every answer, what they stopped asking about, what was sent together or not at
+    all, and what one sender's one call applied in which order. `catalogs` are revisions with the step of their answer.
+    """
 
     requests: dict[Key, object] = field(default_factory=dict)
     sent: dict[Key, int] = field(default_factory=dict)
     answers: list[Answer] = field(default_factory=list)
     unknown: set[Key] = field(default_factory=set)
     together: list[list[Key]] = field(default_factory=list)
+    in_order: list[list[Key]] = field(default_factory=list)
+    catalogs: list[tuple[int, int]] = field(default_factory=list)
 
 
 @dataclass
@@ -74,22 +84,19 @@ class Simulation:
     """
     One run, drawn from a seed: `run` plays it to its end, and raises what went wrong on the way.
 
-    `store` makes each process's store, and `engine` each process's engine; mutants give their own.
     """
 
-    def __init__(self, seed: int, *, store: Callable = MemoryStore, engine: Callable = laurels.Engine) -> None:
+    def __init__(self, seed: int) -> None:
         self.dice = dice = Random(seed)
         self.scheduler = Scheduler(dice, STEPS_MAX)
         self.server = Server(self.scheduler.pause, dice, one_writer=dice.random() < 0.15)
         self.told = Told()
         self.kills = 0
-        self._store = store
-        self._engine = engine
         self._world = Process("world")
         self._faults = Faults(*dice.choice(((0, 0), (0, 0.1), (0.005, 0.05), (0.02, 0.2))))
         self._slots = [Slot(f"process {number}") for number in range(dice.choice((1, 2, 2, 3)))]
         self._users = [f"u{number}" for number in range(dice.choice((2, 3, 6)))]
-        self._clients = 0
+        self.has_boards = dice.random() < 0.2
 
     def run(self) -> None:
         """Play the run to its end."""
@@ -97,15 +104,21 @@ class Simulation:
         for slot in self._slots:
             self._spawn(slot.name, lambda slot=slot: self._keep_running(slot), is_daemon=True)
         for name, calls in self._plans().items():
-            self._clients += 1
-            self._spawn(name, lambda name=name, calls=calls: self._send_all(calls))
+            self._spawn(name, lambda calls=calls: self._send_all(calls))
         for _ in range(self.dice.choice((0, 1, 1, 2))):
             self._spawn("bad luck", self._have_bad_luck, is_daemon=True)
         self._spawn("operator", self._apply_catalogs, is_daemon=True)
+        if self.has_boards:
+            for _ in range(self.dice.choice((1, 2))):
+                self._spawn("projector", self._keep_projecting, is_daemon=True)
         with simulated_threads(self.scheduler, self.dice):
             self.scheduler.run()
         for transaction in list(self.server.open):
             self.server.notice_death(transaction.process)
+        if self.has_boards:
+            self.server.pause = lambda *_: None
+            while self._projector().step(self.server.last_seq):
+                pass
 
     def _spawn(self, name: str, run: Callable[[], object], *, is_daemon: bool = False) -> None:
         self.scheduler.spawn(name, run, self._world, is_daemon=is_daemon)
@@ -132,7 +145,6 @@ class Simulation:
         for call in calls:
             self._send(call)
             self.scheduler.sleep(self.dice.choice((0, 0, 0.01, 0.3)))
-        self._clients -= 1
 
     def _send(self, call: Call) -> None:
         """Send until there is a clear answer to everything, or patience ends."""
@@ -152,6 +164,8 @@ class Simulation:
                 if self.scheduler.is_over:
                     raise
                 answers = [None] * len(pending)
+            if pending == call.requests:
+                self.told.in_order.append(_applied(pending, answers))
             pending = [
                 request
                 for request, answer in zip(pending, answers, strict=True)
@@ -168,14 +182,20 @@ class Simulation:
                 return engine.record(requests)
             except LaurelsError as error:
                 return [error] * len(requests)
-        futures: list[Future] = []
-        for request in requests:
-            try:
-                futures.append(engine.submit(request))
-            except LaurelsError as error:
-                futures.append(Future())
-                futures[-1].set_exception(error)
-        return [error if isinstance(error := one.exception(), LaurelsError) else one.result() for one in futures]
+        return [self._heard(future) for future in [_submitted(engine, request) for request in requests]]
+
+    def _heard(self, future: Future) -> Outcome | LaurelsError | None:
+        """Wait for an answer; now and then a caller gives up waiting instead, as one with a timeout does."""
+        if self.dice.random() < 0.02:
+            self.scheduler.pause()
+            if future.cancel():
+                return None
+        error = future.exception()
+        if error is None:
+            return future.result()
+        if isinstance(error, LaurelsError):
+            return error
+        raise error
 
     def _note(self, key: Key, answer: Outcome | LaurelsError | None) -> bool:
         """Note an answer; False for one after which a sender asks again."""
@@ -218,7 +238,7 @@ class Simulation:
         def clock():
             return to_datetime(START + self.scheduler.now + process.skew)
 
-        return self._engine(self._store(self.server, process), clock=clock, patience_s=5.0)
+        return laurels.Engine(MemoryStore(self.server, process), clock=clock, patience_s=5.0)
 
     def _have_bad_luck(self) -> None:
         while True:
@@ -276,12 +296,54 @@ class Simulation:
             assert slot.engine is not None
             try:
                 with self.scheduler.inside(slot.process):
-                    slot.engine.apply_catalog(workload.revision(number))
+                    applied = slot.engine.apply_catalog(workload.revision(number))
+                self.told.catalogs.append((self.scheduler.steps, applied))
             except Killed:
                 if self.scheduler.is_over:
                     raise
             except LaurelsError as error:
                 assert getattr(error, "retryable", False), error  # noqa: PT017
+
+
+    # --- Boards -------------------------------------------------------------------------------------------------------
+
+    def _keep_projecting(self) -> None:
+        """Bring the boards forward behind the journal, without a lease: two of these may be at it at once."""
+        projector, tail = self._projector(), Tail()
+        store = MemoryStore(self.server, self._world)
+        while True:
+            self.scheduler.sleep(self.dice.choice((0.01, 0.05, 0.3)))
+            with store.read() as connection:
+                settled = tail.settled(connection)
+            self.scheduler.pause()
+            while projector.step(settled):
+                self.scheduler.pause()
+
+    def _projector(self) -> Projector:
+        def catalog() -> Catalog:
+            ((number, source),) = self.server.query("SELECT max(revision), source FROM catalog_revisions")
+            return replace(parsed_once(source, format="json"), revision=number)
+
+        return Projector(DirectStore(self.server), catalog)
+
+
+def _submitted(engine: laurels.Engine, request: object) -> Future:
+    """Return the future of a request, also where it is refused at the door."""
+    try:
+        return engine.submit(request)
+    except LaurelsError as error:
+        refused: Future = Future()
+        refused.set_exception(error)
+        return refused
+
+
+def _applied(requests: list, answers: list) -> list[Key]:
+    """Return those of the requests that this very call applied."""
+    return [
+        (request.user, request.id)
+        for request, answer in zip(requests, answers, strict=True)
+        if isinstance(answer, Outcome) and answer.status == "applied"
+    ]
 
 
 parsed_once = cache(parse_catalog)
