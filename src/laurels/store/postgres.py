@@ -105,19 +105,17 @@ class PostgresStore:
         Raises InvalidInput for what is no connection to PostgreSQL.
         """
         driver = _driver_of(connection)
-        with translated(self.url), driver.transaction():
-            cursor = psycopg.Cursor(driver, row_factory=tuple_row)
-            found = cursor.execute(
-                "SELECT current_setting('search_path'), current_setting('lock_timeout'),"
-                " set_config('search_path', %s, true)",
-                [SCHEMA],
-            ).fetchone()
-            assert found is not None
-            yield PostgresTransaction(driver, self._make_users, lock_timeout_ms=JOINED_LOCK_TIMEOUT_MS)
-            cursor.execute(
-                "SELECT set_config('search_path', %s, true), set_config('lock_timeout', %s, true)",
-                [found[0], found[1]],
-            )
+        cursor = psycopg.Cursor(driver, row_factory=tuple_row)
+        with translated(self.url):
+            # Also begins the application's transaction if need be: what follows is a savepoint in it.
+            before = cursor.execute("SELECT current_setting('search_path'), current_setting('lock_timeout')").fetchone()
+            assert before is not None
+            with driver.transaction():
+                cursor.execute("SELECT set_config('search_path', %s, true)", [SCHEMA])
+                yield PostgresTransaction(driver, self._make_users, lock_timeout_ms=JOINED_LOCK_TIMEOUT_MS)
+                cursor.execute(
+                    "SELECT set_config('search_path', %s, true), set_config('lock_timeout', %s, true)", before
+                )
 
     def _make_users(self, user_ids: Sequence[str]) -> None:
         """
@@ -161,16 +159,12 @@ class PostgresTransaction(Batch):
         if waiting_for:
             self._wait_for(wanted.intersection(waiting_for))
             wanted -= self._locked.keys()
-        if not wanted:
-            return ()
-        self._lock(wanted, "SKIP LOCKED")
-        wanted -= self._locked.keys()
         if wanted:
-            there = {user_id for (user_id,) in self._select_users("user_id", wanted)}
-            if len(there) < len(wanted):
-                self._make_users(list(wanted - there))
-                self._lock(wanted, "SKIP LOCKED")
-                wanted -= self._locked.keys()
+            self._lock(wanted, "SKIP LOCKED")
+            wanted -= self._locked.keys()
+        if wanted and (new := self._make_new(wanted)):
+            self._lock(new, "SKIP LOCKED")
+            wanted -= self._locked.keys()
         return wanted
 
     def lock_catalog(self) -> None:
@@ -178,15 +172,25 @@ class PostgresTransaction(Batch):
         self._cursor.execute("LOCK TABLE catalog_revisions IN SHARE ROW EXCLUSIVE MODE")
 
     def _wait_for(self, user_ids: Collection[str]) -> None:
-        """Lock users, waiting a moment for each; whoever is held longer is left as busy, and as long as all are."""
-        if not user_ids:
-            return
+        """
+        Lock users, waiting a moment for each; if one is held longer, none.
+
+        Comes first in a batch: who waits must hold nobody whom others may wait for.
+        """
+        self._make_new(user_ids)
         self._cursor.execute("SELECT set_config('lock_timeout', %s, true)", [f"{self._lock_timeout_ms}ms"])
         try:
             with self._cursor.connection.transaction():
                 self._lock(user_ids, "")
         except psycopg.errors.LockNotAvailable:
             pass
+
+    def _make_new(self, user_ids: Collection[str]) -> list[str]:
+        """Make those of the users who are not there, and return them."""
+        new = list(set(user_ids).difference(user_id for (user_id,) in self._select_users("user_id", user_ids)))
+        if new:
+            self._make_users(new)
+        return new
 
     def _lock(self, user_ids: Collection[str], how: str) -> None:
         self._locked.update(self._select_users("user_id, state", user_ids, f"ORDER BY user_id FOR NO KEY UPDATE {how}"))
@@ -251,7 +255,7 @@ def _joined(statement: str, columns: int) -> str:
 
 def _columns(keys: Sequence[Key]) -> list[str]:
     return [
-        SEPARATOR.join(column if isinstance(column[0], str) else map(str, column))  
+        SEPARATOR.join(column if isinstance(column[0], str) else map(str, column))
         for column in zip(*keys, strict=True)
     ]
 
@@ -342,8 +346,6 @@ UNAVAILABLE: Mapping[str, tuple[str, str, bool]] = {
     "": ("database_unreachable", "Is the server running, and may it be reached from here?", True),
     "08": ("database_unreachable", "The connection was lost.", True),
     "25006": ("database_read_only", "The server takes no writes, as after a failover; try again.", True),
-    "28": ("database_refused", "Check the user and password of the address.", False),
-    "3D000": ("database_missing", "Make it first: createdb NAME.", False),
     "3F000": ("database_missing", "`laurels init` makes Laurels' tables in it.", False),
     "42P01": ("database_missing", "`laurels init` makes Laurels' tables in it.", False),
     "40001": ("database_conflict", "Another transaction was faster; try again.", True),
