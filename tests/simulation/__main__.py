@@ -13,12 +13,14 @@ import argparse
 import gc
 import sys
 import time
-import traceback
 from random import SystemRandom
 
+from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from tests.simulation.auditor import simulate
+
+console = Console(highlight=False, soft_wrap=True)
 
 
 def main() -> int:
@@ -31,45 +33,43 @@ def main() -> int:
     asked = parser.parse_args()
     gc.disable()  # A run leaves few cycles, and looking for them takes as long as running.
     if asked.seed is not None:
-        return _run_one(asked.seed)
+        return run_one(asked.seed)
     first = asked.first if asked.first is not None else SystemRandom().randrange(10**9)
-    return _run_many(first, asked.minutes * 60)
+    return run_many(first, asked.minutes * 60)
 
 
-def _run_one(seed: int) -> int:
-    try:
-        run = simulate(seed)
-    except BaseException:
-        traceback.print_exc()
-        return 1
-    print(f"seed {seed}: {run.scheduler.steps} steps, {len(run.told.answers)} answers, {run.kills} kills, no law broken")
+def run_one(seed: int) -> int:
+    """Run a seed; what goes wrong is raised, to be seen where it happened."""
+    run = simulate(seed)
+    told = f"{run.scheduler.steps} steps, {len(run.told.answers)} answers, {run.kills} kills"
+    console.print(f"Seed {seed}: {told}. No law was broken.")
     return 0
 
 
-def _run_many(first: int, seconds: float) -> int:
+def run_many(first: int, seconds: float) -> int:
+    """Run one seed after the other for so long; return 1 when one of them failed."""
     began = time.monotonic()
     columns = (BarColumn(), TextColumn("{task.description}"), TimeRemainingColumn())
     seed = first
-    with Progress(*columns, transient=True) as progress:
+    with Progress(*columns, console=console, transient=True) as progress:
         bar = progress.add_task("", total=seconds)
         while (passed := time.monotonic() - began) < seconds:
-            done = seed - first
-            if done % 50 == 0:
-                progress.update(bar, completed=passed, description=f"{done} runs, {60 * done / max(passed, 1):.0f} a minute")
+            if seed % 50 == 0:
+                progress.update(bar, completed=passed, description=_pace(seed - first, passed))
                 gc.collect()
             try:
                 simulate(seed)
-            except BaseException as error:  # noqa: BLE001  whatever it is, it is what this looks for
-                if isinstance(error, KeyboardInterrupt):
-                    break
-                progress.stop()
-                print(f"{type(error).__name__}: {error}\nSeen with seed {seed}, after {done} runs without it. Again:")
-                print(f"    python -m tests.simulation --seed {seed}")
+            except Exception as error:  # noqa: BLE001  whatever it is, it is what this looks for
+                console.print(f"{type(error).__name__}: {error}", markup=False)
+                console.print(f"After {_pace(seed - first, passed)}. Again: python -m tests.simulation --seed {seed}")
                 return 1
             seed += 1
-    passed = time.monotonic() - began
-    print(f"{seed - first} runs from seed {first}, {60 * (seed - first) / passed:.0f} a minute: no law was broken")
+    console.print(f"{_pace(seed - first, seconds)}, from seed {first} on. No law was broken.")
     return 0
+
+
+def _pace(runs: int, seconds: float) -> str:
+    return f"{runs:,} runs ({60 * runs / max(seconds, 1):,.0f} a minute)"
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def simulate(seed: int) -> Simulation:
 
 
 def audit(run: Simulation) -> None:
-    """Raise AssertionError for the first law that is broken. The doctor, who is slow, is asked where there are boards."""
+    """Raise AssertionError for the first law that is broken; the slow doctor is asked only where there are boards."""
     server, told = run.server, run.told
     assert not server.open, "a transaction was left open"
     assert not server.locks, "a lock was left behind"

@@ -188,7 +188,7 @@ class Scheduler:
             task.run()
         except Killed:
             pass
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001  whatever it is, the run has failed
             self.failure = self.failure or error
         task.is_over = True
         if self.is_over:

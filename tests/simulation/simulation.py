@@ -304,7 +304,6 @@ class Simulation:
             except LaurelsError as error:
                 assert getattr(error, "retryable", False), error  # noqa: PT017
 
-
     # --- Boards -------------------------------------------------------------------------------------------------------
 
     def _keep_projecting(self) -> None:

@@ -37,8 +37,10 @@ TREE = {
     "achievements": [
         {"code": "PIONEER", "when": {"posts": 2}, "max_achievers": 1, "reward": {"xp": 20}},
         {"code": "EARLY", "when": {"likes": 1}, "max_achievers": 2, "reward": {"coin": 3}},
+        {"code": "RICH", "when": {"xp": 60}, "max_achievers": 1, "reward": {"coin": 1}},
+        {"code": "BUYER", "when": {"spent.coin": 1}, "max_achievers": 1, "reward": {"xp": 2}},
         {"code": "TENS", "when": {"posts": 3}, "repeatable": True, "reward": {"coin": 1}},
-        {"code": "CROWN", "when": {"achievements": 3}, "reward": {"xp": 7}},
+        {"code": "CROWN", "when": {"achievements": 4}, "reward": {"xp": 7}},
     ],
     "quests": [
         {"code": "daily", "type": "daily", "goals": {"posts": 3}, "reward": {"xp": 7}},
@@ -138,5 +140,18 @@ def _time(dice: Random):
     return None if delay is None else to_datetime(START - delay)
 
 
-_KINDS = ("post", "like", "xp", "credit", "spend", "transfer", "hold", "capture", "release", "refund", "accept", "claim")
-_WEIGHTS = (10, 7, 2, 2, 4, 5, 2, 1, 1, 2, 1, 2)
+_WEIGHT_OF = {
+    "post": 10,
+    "like": 7,
+    "transfer": 5,
+    "spend": 4,
+    "xp": 2,
+    "credit": 2,
+    "hold": 2,
+    "refund": 2,
+    "claim": 2,
+    "capture": 1,
+    "release": 1,
+    "accept": 1,
+}
+_KINDS, _WEIGHTS = tuple(_WEIGHT_OF), tuple(_WEIGHT_OF.values())
