@@ -27,10 +27,11 @@ class Figure:
     method: str = ""
 
 
-def report(name: str, figures: list[Figure]) -> None:
-    """Write the results and show them."""
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / f"{name}.json").write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
+def report(name: str, figures: list[Figure], *, keep: bool = True) -> None:
+    """Write the results, unless they are not worth keeping, and show them."""
+    if keep:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / f"{name}.json").write_text(json.dumps([asdict(figure) for figure in figures], indent=1) + "\n")
     table = Table(title=f"{name}, {os.cpu_count()} cores, Python {platform.python_version()}")
     for column in ("figure", "value", "floor", "ratio", "target"):
         table.add_column(column, justify="left" if column in ("figure", "target") else "right")
