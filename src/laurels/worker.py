@@ -142,16 +142,16 @@ class Worker:
         Where somebody's transaction is open it waits a moment, and leaves what is not final by then. Raises Unavailable
         and SQLAlchemy's OperationalError where the database or Redis is away.
         """
-        rows = self._step()
-        goal, deadline = self._tail.seen, time.monotonic() + SETTLE_S
-        while self._leads and self._engine.projector.behind(goal) and time.monotonic() < deadline:
-            done = self._step()
-            rows += done
-            if done:
-                deadline = time.monotonic() + SETTLE_S
-            else:
+        connection, rows = self._watch(), 0
+        if self._lead(connection):
+            settled, deadline = self._tail.settled(connection), time.monotonic() + SETTLE_S
+            goal = self._tail.seen
+            while self._tail.final < goal and time.monotonic() < deadline:
                 time.sleep(BUSY_PAUSE_S)
-        held_back = self._tail.holding_back(self._watch())
+                settled = self._tail.settled(connection)
+            while done := self._engine.projector.step(settled):
+                rows += done
+        held_back = self._tail.holding_back(connection)
         return Pass(lease=bool(self._leads), rows=rows, behind=self._behind(), held_back=held_back)
 
     def run(self) -> None:
@@ -204,26 +204,25 @@ class Worker:
     def _step(self) -> int:
         """Bring the boards forward by a few thousand rows at most; return by how many, 0 without the lease."""
         connection = self._watch()
-        if not self._leads:
-            self._take_lease(connection)
-        if not self._leads:
-            return 0
-        return self._engine.projector.step(self._tail.settled(connection))
+        return self._engine.projector.step(self._tail.settled(connection)) if self._lead(connection) else 0
 
-    def _take_lease(self, connection: Connection) -> None:
-        stood_by, self._leads = self._leads is False, tail.take_lease(connection, PROJECTION)
-        if self._leads:
-            self._tail.settled(connection)
-            self._tell(LeaseTaken(behind=self._behind()))
-        elif not stood_by:
-            self._tell(LeaseHeldElsewhere())
+    def _lead(self, connection: Connection) -> bool:
+        """Return whether this worker holds the lease, after trying to take it where it does not."""
+        if not self._leads:
+            stood_by, self._leads = self._leads is False, tail.take_lease(connection, PROJECTION)
+            if self._leads:
+                self._tail.settled(connection)
+                self._tell(LeaseTaken(behind=self._behind()))
+            elif not stood_by:
+                self._tell(LeaseHeldElsewhere())
+        return self._leads
 
     def _watch(self) -> Connection:
-        """Return the connection that holds the lease; after it was lost a new one, with a tail that knows nothing."""
+        """Return the connection that holds the lease; a new one after it was lost."""
         if self._connection is None:
             with self._engine.read() as connection:
                 database = connection.engine
-            self._connection, self._tail = tail.watch(database), Tail()
+            self._connection = tail.watch(database)
         return self._connection
 
     def _disconnect(self) -> None:

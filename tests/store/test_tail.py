@@ -121,6 +121,17 @@ def test_what_is_written_while_the_tail_waits_is_final_once_its_own_transactions
         assert followed.settled() == 2
 
 
+def test_the_tail_ends_with_a_row_since_numbers_that_came_to_nothing_may_be_drawn_again(journal_url, open_tail):
+    followed = open_tail()
+    with connect(journal_url) as writer:
+        write(writer, USERS[0], 1)
+        writer.commit()
+        write(writer, USERS[0], 2)
+        writer.rollback()
+    assert [followed.settled() for _ in range(2)] == [1, 1]
+    assert (followed._tail.final, followed._tail.waits) == (2, False)
+
+
 def test_a_reader_with_an_old_snapshot_holds_nothing_back(journal_url, open_tail):
     followed = open_tail()
     with connect(journal_url) as reader, connect(journal_url) as writer:
@@ -175,6 +186,20 @@ def test_an_open_transaction_that_holds_the_tail_back_is_named_with_its_age(jour
         foreign.rollback()
         assert followed.settled() == 1
         assert followed.holding_back() is None
+
+
+def test_through_another_connection_a_tail_trusts_nothing_that_it_knew(journal_url, open_tail):
+    """A server that crashed may give out numbers and transaction ids once more."""
+    followed = open_tail()
+    with connect(journal_url) as first, connect(journal_url) as foreign:
+        write(first, USERS[0], 1)
+        first.commit()
+        assert followed.settled() == 1
+        foreign.execute("SELECT pg_current_xact_id()")
+        with watching(journal_url) as other:
+            assert followed._tail.settled(other) == 0
+            foreign.rollback()
+            assert followed._tail.settled(other) == 1
 
 
 def test_however_long_a_transaction_is_open_few_places_wait(journal_url, open_tail):

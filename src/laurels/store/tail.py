@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Engine, Row
+    from sqlalchemy.engine.interfaces import DBAPIConnection
 
 CHUNK_ROWS = 2_000
 #: Places in the sequence that wait to become final at the same time; with one, a long transaction would delay twice.
@@ -76,41 +77,64 @@ class Holder:
 
 class Tail:
     """
-    Up to where the journal is final, as seen through one database connection after the other.
+    Up to where the journal is final, as seen through a connection on which each statement is a transaction of its own.
 
-    Each statement must be a transaction of its own, as on what `watch` opens. Begin anew after a lost connection: the
-    server may be another one, and count its transactions otherwise.
+    `watch` opens such connections. On another one the tail begins anew: a server that crashed gives out again numbers
+    and ids that it had given out before and nobody committed, and only a broken connection tells.
     """
 
     def __init__(self) -> None:
+        self._final = 0
         self._settled = 0
         self._pending: deque[_Pending] = deque()
+        self._seen_through: DBAPIConnection | None = None
 
     @property
     def seen(self) -> int:
-        """Return the largest `seq` the tail has heard of, final or not."""
-        return self._pending[-1].seq if self._pending else self._settled
+        """Return the largest `seq` that was drawn as far as the tail knows, final or not, a row or not."""
+        return self._pending[-1].seq if self._pending else self._final
+
+    @property
+    def final(self) -> int:
+        """Return up to which `seq` no row can come any more."""
+        return self._final
 
     @property
     def waits(self) -> bool:
-        """Whether it has heard of rows that are not final yet."""
+        """Whether it knows of numbers that may still become rows."""
         return bool(self._pending)
 
     def settled(self, connection: Connection) -> int:
-        """Return the largest `seq` up to which every row is committed or never will be; it never goes back."""
+        """
+        Return the `seq` of the last row up to which the journal is final.
+
+        A row's, and not the last number's that was drawn: numbers of transactions that came to nothing are drawn again
+        after a crash, and a cursor outside of the database would step over the rows that get them.
+        """
+        driver = connection.connection.dbapi_connection
+        if driver is not self._seen_through:
+            self._seen_through, self._final, self._settled = driver, 0, 0
+            self._pending.clear()
         if connection.dialect.name == "sqlite":
-            self._settled = connection.scalar(select(func.max(journal.c.seq))) or 0
+            self._final = self._settled = connection.scalar(select(func.max(journal.c.seq))) or 0
             connection.commit()  # The next look is to see more, and a snapshot that stays open swells the log.
-            return self._settled
+        elif self._moves(connection):
+            last_row = select(func.max(journal.c.seq)).where(journal.c.seq <= self._final)
+            self._settled = connection.scalar(last_row) or 0
+        return self._settled
+
+    def _moves(self, connection: Connection) -> bool:
+        """Look where the sequence and the oldest open transaction are; return whether more is final now."""
         last: int = connection.scalar(_LAST_VALUE) or 0
+        before = self._final
         if last > self.seen and len(self._pending) < PENDING_MAX:
             horizon, own = connection.execute(_DRAW).one()
             self._pending.append(_Pending(last, own, time.monotonic()))
         elif self._pending:
             horizon = connection.scalar(_HORIZON)
         while self._pending and self._pending[0].xid <= horizon:
-            self._settled = self._pending.popleft().seq
-        return self._settled
+            self._final = self._pending.popleft().seq
+        return self._final > before
 
     def holding_back(self, connection: Connection, *, longer_than_s: float = 0.0) -> Holder | None:
         """Return the oldest open transaction if the tail has waited for it so long; on SQLite there is none."""
