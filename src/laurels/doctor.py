@@ -36,7 +36,7 @@ from laurels.core.changes import (
 )
 from laurels.core.periods import from_datetime
 from laurels.core.state import UserState
-from laurels.leaderboards import buckets, sql
+from laurels.leaderboards import sql
 from laurels.leaderboards.scores import Part, Scores, StandingRow, add_score, reached
 from laurels.store import reads
 from laurels.store.tables import (

@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from laurels.core.periods import Instant
     from laurels.core.profile import Profile
     from laurels.core.requests import Request
+    from laurels.leaderboards.redis import RedisBoards
     from laurels.protocols import ForeignConnection, Progress, Store, Transaction
 
 DEFAULT_URL = "sqlite:///laurels.db"
@@ -59,7 +60,7 @@ RECORD_REQUESTS_MAX = 10_000
 log = logging.getLogger("laurels")
 
 
-def open(  # noqa: A001  `laurels.open` is the name that fits
+def open(  # noqa: A001, PLR0913  `laurels.open` is the name that fits; each is one setting
     url: str = DEFAULT_URL,
     *,
     catalog: str | Path | Catalog | None = None,
@@ -68,12 +69,14 @@ def open(  # noqa: A001  `laurels.open` is the name that fits
     busy_timeout_s: float = BUSY_TIMEOUT_S,
     future_max_s: int = FUTURE_US_MAX // 1_000_000,
     lanes: int = LANES,
+    redis: str | None = None,
     clock: Callable[[], datetime] | None = None,
 ) -> Engine:
     """
     Open a database, creating what is missing unless `create` is False, and return the Engine on it.
 
-    `url` is `sqlite:///FILE` or `postgresql://USER@HOST/DATABASE`.
+    `url` is `sqlite:///FILE` or `postgresql://USER@HOST/DATABASE`. `redis`, such as `redis://HOST:6379/0`, names a
+    Redis or Valkey, or any node of a cluster, to keep the leaderboards in; without it they are in the database.
 
     `catalog` is a file, the name of a bundled catalog, or a Catalog; its content becomes a new revision unless it was
     one before. Without it the database's current revision holds, and `first_catalog` in a new database.
@@ -84,11 +87,13 @@ def open(  # noqa: A001  `laurels.open` is the name that fits
     Raises CatalogInvalid with every mistake, and Unavailable for a database that cannot be used.
     """
     given = load_catalog(catalog) if isinstance(catalog, str | Path) else catalog
+    boards = _redis_boards(redis) if redis else None
     store = _store(url, create=create, busy_timeout_s=busy_timeout_s, lanes=lanes)
     try:
         return Engine(
             store,
             given,
+            boards=boards,
             first_catalog=first_catalog,
             clock=clock,
             future_max=future_max_s * 1_000_000,
@@ -120,6 +125,16 @@ def _store(url: object, *, create: bool, busy_timeout_s: float, lanes: int) -> S
     )
 
 
+def _redis_boards(url: str) -> RedisBoards:
+    try:
+        from laurels.leaderboards.redis import RedisBoards  # noqa: PLC0415  the driver only where it is used
+    except ImportError as error:
+        raise InvalidInput(
+            "driver_missing", f"Redis needs a driver: pip install 'laurels[redis]' ({error}).", "redis"
+        ) from None
+    return RedisBoards(url)
+
+
 class Engine:
     """
     Laurels on one database. Safe to use from many threads; close it, or use it in a `with`.
@@ -132,6 +147,7 @@ class Engine:
         store: Store,
         catalog: Catalog | None = None,
         *,
+        boards: RedisBoards | None = None,
         first_catalog: str | Path = "community",
         clock: Callable[[], datetime] | None = None,
         future_max: int = FUTURE_US_MAX,
@@ -142,7 +158,7 @@ class Engine:
         self._future_max = future_max
         self._listeners: dict[str, list[Callable[[Change], None]]] = defaultdict(list)
         self._catalog = self._choose(catalog, first_catalog)
-        self._projector = Projector(store, lambda: self.catalog)
+        self._projector = Projector(store, lambda: self.catalog, boards)
         self._patience_s = patience_s
         self._lanes = [
             Lane(self._record_units, f"laurels-lane-{number}", patience_s=patience_s) for number in range(store.lanes)
@@ -246,6 +262,7 @@ class Engine:
                 lost = results
                 with self._store.write() as transaction:
                     results = self._record_in(transaction, units, now, patient=patient)
+        self._projector.notice()
         # Duplicates of what the attempt before had committed, when the answer to that was lost.
         return [_first_of(*pair) for pair in zip(lost, results, strict=True)] if lost else results
 
@@ -477,6 +494,7 @@ class Engine:
         for lane in self._lanes:
             lane.close()
         self._calls.shutdown()
+        self._projector.close()
         self._store.close()
 
     def __enter__(self) -> Self:

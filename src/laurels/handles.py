@@ -110,6 +110,9 @@ class UserHandle:
         Opting out hides the user from every board at once; what is earned meanwhile counts again on the way back.
         """
         _check_settings(timezone, day_starts_at, groups, opted_out, display_name, avatar_url)
+        if opted_out is True:
+            # Before it is committed: to be hidden a moment too long harms nobody.
+            self._engine.projector.hide(self.user_id)
         zone = self._engine.catalog.zone
         with self._engine.write() as transaction:
             transaction.lock([self.user_id], waiting_for=[self.user_id])
@@ -130,6 +133,8 @@ class UserHandle:
                     opted_out=int(state.opted_out),
                 )
             )
+        if opted_out is False:
+            self._engine.projector.show(self.user_id)
         return self.profile()
 
     def profile(self) -> Profile:

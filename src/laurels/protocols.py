@@ -97,7 +97,7 @@ class Store(Protocol):
 
 
 class Ranking(NamedTuple):
-    """What users are ranked in: a board in the period of a key, `all` or such as 2026-W47, for one value of its group."""
+    """What users are ranked in: a board in a period, by its key (`all`, 2026-W47), for one value of its group."""
 
     board: Leaderboard
     period: str

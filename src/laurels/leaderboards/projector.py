@@ -7,18 +7,22 @@ once. A board whose definition changed, or which is new, starts from nothing and
 
 from __future__ import annotations
 
+import logging
+import secrets
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 
 from laurels.core.changes import Change, contributions
+from laurels.core.errors import Unavailable
 from laurels.leaderboards import sql
+from laurels.leaderboards.kept import NotServing, State, stamp
 from laurels.leaderboards.scores import Part, Scores, add_score
 from laurels.leaderboards.sql import UNFILLED
-from laurels.store.tables import journal
+from laurels.store.tables import facts, journal
 from laurels.store.tail import Tail
 
 if TYPE_CHECKING:
@@ -27,15 +31,22 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from laurels.core.catalog import Catalog, Leaderboard
+    from laurels.leaderboards.redis import RedisBoards
     from laurels.protocols import Leaderboards, Store
 
 T = TypeVar("T")
+log = logging.getLogger("laurels")
 
 #: The name under which the lease on the boards is taken.
 PROJECTION = "boards"
 STEP_ROWS = 2_000
 #: How long to wait for open transactions: who projects on purpose, and who only wants to read.
 SETTLE_S, READER_WAITS_S, POLL_S = 2.0, 0.1, 0.005
+LOOK_S = 0.2
+#: The boards in the database follow after so long if they lag by a few rows, and in any case when they lag by many.
+STRIDE_S, STRIDE_ROWS, STRIDE_ROWS_MAX = 30.0, 50_000, 1_000_000
+#: How often to compare who is hidden, and how old a mark must be that the database does not know.
+RECONCILE_S, RECONCILE_AFTER_S = 10.0, 60.0
 #: The same lease that a worker takes for as long as it lives (tail.py), for one transaction.
 _TRY_TURN = text("SELECT pg_try_advisory_xact_lock(hashtextextended('laurels:' || :projection, 0))")
 _decode_changes = msgspec.json.Decoder(list[Change]).decode
@@ -94,8 +105,8 @@ def advance(connection: Connection, catalog: Catalog, settled: int, rows_max: in
     """
     Bring the boards in the database that are furthest behind forward, in the caller's transaction.
 
-    Returns how many journal rows were read: at most `rows_max`, and none past where the next board stands. Whoever else
-    tries this meanwhile waits, so nothing counts twice.
+    Returns how many journal rows were read, at most `rows_max` and none past where the next board stands; 0 where
+    nothing is left. Whoever else tries this meanwhile waits, so nothing counts twice.
     """
     at = sql.positions(connection, catalog, held=True)
     for code, seq in at.items():
@@ -109,7 +120,7 @@ def advance(connection: Connection, catalog: Catalog, settled: int, rows_max: in
     told = read_leg(connection, catalog, leg, rows_max)
     sql.write_scores(connection, catalog, told.scores)
     sql.move_cursors(connection, leg.boards, catalog, told.end)
-    return told.rows
+    return told.rows or 1  # A stretch without rows is a step too.
 
 
 class Projector:
@@ -117,13 +128,22 @@ class Projector:
     Brings the boards forward behind the journal, and puts questions to them.
 
     Whoever holds the lease calls `step`; without a worker, those who read do it for themselves, if nobody is at it.
+    With Redis the boards are there. Those in the database follow in big strides: from them an empty Redis is filled.
     """
 
-    def __init__(self, store: Store, catalog: Callable[[], Catalog]) -> None:
+    def __init__(self, store: Store, catalog: Callable[[], Catalog], boards: RedisBoards | None = None) -> None:
+        #: With Redis, how often a reader looks for what others recorded; what its own process did it sees at once.
+        self.look_s = LOOK_S
         self._store = store
         self._catalog = catalog
+        self._boards = boards
         self._tail = Tail()
         self._tail_in_use = threading.Lock()
+        self._known: tuple[Catalog, str] | None = None
+        self._looked_at = self._strode_at = self._reconciled_at = float("-inf")
+        self._recorded = False
+
+    # --- Going forward ------------------------------------------------------------------------------------------------
 
     def step(self, settled: int, *, leased: bool = True) -> int:
         """
@@ -131,53 +151,212 @@ class Projector:
 
         A caller without the lease gets 0 too where somebody else has it.
         """
-        if self.behind(settled) == 0:
-            return 0
-        with self._store.write() as transaction:
-            connection = transaction.connection
+        if self._boards is None:
+            return self._step_database(settled, leased=leased)
+        with self._store.read() as connection:
             if leased or _take_turn(connection):
-                return advance(connection, self._catalog(), settled, STEP_ROWS)
+                return self._step_redis(connection, self._boards, settled)
         return 0
 
     def behind(self, settled: int) -> int:
         """Return how many rows of the journal up to `settled` some board does not show yet."""
+        if self._boards is None:
+            return self._database_behind(settled)
         with self._store.read() as connection:
-            at = sql.positions(connection, self._catalog())
-        return max(0, settled - min((max(seq, 0) for seq in at.values()), default=settled))
+            catalog, epoch = self._look(connection)
+        states = {code: self._boards.state(code) for code in catalog.leaderboards}
+        return _distance(_positions(states, catalog, epoch), settled)
 
     def project(self, step: Callable[[int, int | None], object] | None = None) -> int:
         """Bring the boards up to what was recorded before, telling `step` of it; return how many rows that took."""
         done, settled = 0, self._settled(wait_s=SETTLE_S)
-        while rows := self.step(settled, leased=False):
+        while settled is not None and (rows := self.step(settled, leased=False)):
             done += rows
             if step is not None:
                 step(done, done + self.behind(settled))
         return done
 
-    def ask(self, question: Callable[[Leaderboards], T]) -> T:
-        """Put a question, after bringing the boards forward if that is for readers to do."""
-        settled = self._settled(wait_s=READER_WAITS_S)
-        while self.step(settled, leased=False):
-            pass
-        with self._store.read() as connection:
-            return question(sql.SqlLeaderboards(connection))
+    def notice(self) -> None:
+        """Take notice that this process recorded something, which it will want to see on the boards."""
+        self._recorded = True
 
     def rebuild(self) -> None:
-        """Let every board start from nothing."""
+        """Let every board start from nothing, in the database and wherever the journal's boards are kept."""
         with self._store.write() as transaction:
             sql.forget(transaction.connection)
+            epoch = update(facts).where(facts.c.name == "epoch").values(value=secrets.token_hex(16))
+            transaction.connection.execute(epoch)
 
-    def _settled(self, *, wait_s: float) -> int:
-        """Return up to where the journal is final; wait a moment for what is not yet."""
-        with self._tail_in_use, self._store.read() as opened:
-            is_sqlite = opened.dialect.name == "sqlite"
-            connection = opened if is_sqlite else opened.execution_options(isolation_level="AUTOCOMMIT")
-            deadline = time.monotonic() + wait_s
-            settled = self._tail.settled(connection)
-            while self._tail.waits and time.monotonic() < deadline:
-                time.sleep(POLL_S)
+    def _step_database(self, settled: int, *, leased: bool) -> int:
+        if self._database_behind(settled) == 0:
+            return 0
+        with self._store.write() as transaction:
+            if leased or _take_turn(transaction.connection):
+                return advance(transaction.connection, self._catalog(), settled, STEP_ROWS)
+        return 0
+
+    def _database_behind(self, settled: int) -> int:
+        with self._store.read() as connection:
+            return _distance(sql.positions(connection, self._catalog()), settled)
+
+    def _step_redis(self, connection: Connection, boards: RedisBoards, settled: int) -> int:
+        """Take a step in Redis: bring boards forward, or fill one that is empty from the database's."""
+        catalog, epoch = self._look(connection)
+        states = {code: boards.state(code) for code in catalog.leaderboards}
+        at = _positions(states, catalog, epoch)
+        behind = self._database_behind(settled)
+        empty = next((board for board in catalog.leaderboards.values() if at[board.code] == UNFILLED), None)
+        if empty is not None:
+            return self._step_database(settled, leased=True) if behind else self._build(boards, empty, catalog, epoch)
+        self._reconcile(connection, boards, catalog)
+        done = _forward(connection, boards, catalog, states, settled)
+        if done < STEP_ROWS and self._strides(behind):
+            done += self._step_database(settled, leased=True)
+        return done
+
+    def _strides(self, behind: int) -> bool:
+        """Return whether the boards in the database are to follow now: rarely, and not when much else is to be done."""
+        now = time.monotonic()
+        if behind > STRIDE_ROWS_MAX or (behind and behind <= STRIDE_ROWS and now - self._strode_at > STRIDE_S):
+            return True
+        if behind == 0:
+            self._strode_at = now
+        return False
+
+    def _build(self, boards: RedisBoards, board: Leaderboard, catalog: Catalog, epoch: str) -> int:
+        """Fill a board in Redis from one snapshot of the database, which knows up to which journal row it is right."""
+        with self._store.read() as snapshot:
+            seq = sql.positions(snapshot, catalog)[board.code]
+            of = stamp(board, catalog, epoch)
+            state: State | None = boards.begin(board.code, of, hidden=sql.opted_out(snapshot))
+            for ranking, rows in sql.standings_of(snapshot, board.code):
+                state = state and boards.fill(board, state, ranking, rows)
+        if state is not None:
+            boards.finish(board.code, state, seq)
+        return 1
+
+    def _reconcile(self, connection: Connection, boards: RedisBoards, catalog: Catalog) -> None:
+        """Hide and show in Redis who is, and is not, opted out in the database, where the two came apart."""
+        if time.monotonic() - self._reconciled_at < RECONCILE_S:
+            return
+        opted_out = sql.opted_out(connection)
+        for board in catalog.leaderboards.values():
+            since = boards.hidden(board.code)
+            for user_id in opted_out - since.keys():
+                boards.set_hidden(board, user_id, is_hidden=True)
+            # Users are hidden before that is committed: who was hidden a moment ago is not yet in the database.
+            for user_id in since.keys() - opted_out:
+                if time.time() - since[user_id] > RECONCILE_AFTER_S:
+                    boards.set_hidden(board, user_id, is_hidden=False)
+        self._reconciled_at = time.monotonic()
+
+    # --- Answering ----------------------------------------------------------------------------------------------------
+
+    def ask(self, question: Callable[[Leaderboards], T]) -> T:
+        """Put a question, after bringing the boards forward if that is for readers to do."""
+        if self._boards is None:
+            self._catch_up()
+            with self._store.read() as connection:
+                return question(sql.SqlLeaderboards(connection))
+        if self._recorded or time.monotonic() - self._looked_at > self.look_s:
+            self._recorded = False
+            self._catch_up()
+        answers = self._boards.leaderboards(self._stamp_of)
+        try:
+            return question(answers)
+        except NotServing:
+            self._known = None
+            self._catch_up()
+            return question(answers)
+
+    def hide(self, user_id: str) -> None:
+        """Hide a user from the boards in Redis. Raises Unavailable where Redis is away."""
+        if self._boards is not None:
+            for board in self._catalog().leaderboards.values():
+                self._boards.set_hidden(board, user_id, is_hidden=True)
+
+    def show(self, user_id: str) -> None:
+        """Show a user on the boards in Redis again; where Redis is away, the projection does so later."""
+        if self._boards is None:
+            return
+        with self._store.read() as connection:
+            if user_id in sql.opted_out(connection):
+                return  # Again, meanwhile.
+        try:
+            for board in self._catalog().leaderboards.values():
+                self._boards.set_hidden(board, user_id, is_hidden=False)
+        except Unavailable as error:
+            log.warning("user_shown_later", extra={"reason": error.code})
+
+    def close(self) -> None:
+        """Give up the connections to Redis."""
+        if self._boards is not None:
+            self._boards.close()
+
+    def _catch_up(self) -> None:
+        """Bring the boards forward to what is final, unless somebody else is there to do it."""
+        settled = self._settled(wait_s=READER_WAITS_S)
+        while settled is not None and self.step(settled, leased=False):
+            pass
+        self._looked_at = time.monotonic()
+
+    def _stamp_of(self, board: Leaderboard) -> str:
+        if self._known is None:
+            with self._store.read() as connection:
+                self._look(connection)
+        assert self._known is not None
+        return stamp(board, *self._known)
+
+    def _look(self, connection: Connection) -> tuple[Catalog, str]:
+        """Return the catalog and the database's epoch as they are now."""
+        epoch = connection.scalars(select(facts.c.value).where(facts.c.name == "epoch")).one()
+        self._known = self._catalog(), epoch
+        return self._known
+
+    def _settled(self, *, wait_s: float) -> int | None:
+        """Return up to where the journal is final, after a moment for what is not yet; None where a worker is at it."""
+        with self._store.read() as opened:
+            if opened.dialect.name == "sqlite":
+                return Tail().settled(opened)
+            connection = opened.execution_options(isolation_level="AUTOCOMMIT")
+            if not _take_turn(connection):
+                return None
+            with self._tail_in_use:
+                deadline = time.monotonic() + wait_s
                 settled = self._tail.settled(connection)
-        return settled
+                while self._tail.waits and time.monotonic() < deadline:
+                    time.sleep(POLL_S)
+                    settled = self._tail.settled(connection)
+            return settled
+
+
+def _positions(states: Mapping[str, State], catalog: Catalog, epoch: str) -> dict[str, int]:
+    """Return how far each board in Redis has come; UNFILLED for one of another epoch or definition."""
+    return {
+        code: state.seq if state.stamp == stamp(catalog.leaderboards[code], catalog, epoch) else UNFILLED
+        for code, state in states.items()
+    }
+
+
+def _distance(at: Mapping[str, int], settled: int) -> int:
+    return max(0, settled - min((max(seq, 0) for seq in at.values()), default=settled))
+
+
+def _forward(
+    connection: Connection, boards: RedisBoards, catalog: Catalog, states: Mapping[str, State], settled: int
+) -> int:
+    """Bring the boards in Redis that are furthest behind forward; a board serves from when it has come to the end."""
+    leg = next_leg({code: state.seq for code, state in states.items()}, catalog, settled)
+    if leg is None:
+        for code, state in states.items():
+            if not state.serves:
+                boards.write(catalog.leaderboards[code], catalog, state, {}, state.seq, serve=True)
+        return 0
+    told = read_leg(connection, catalog, leg, STEP_ROWS)
+    for board in leg.boards:
+        serve = told.end >= settled
+        boards.write(board, catalog, states[board.code], told.scores[board.code], told.end, serve=serve)
+    return told.rows or 1
 
 
 def _take_turn(connection: Connection) -> bool:

@@ -33,7 +33,7 @@ from laurels.protocols import Place
 from laurels.store.tables import cursors, profiles, standing_counts, standings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Row
 
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from laurels.core.periods import Instant
     from laurels.protocols import Ranking
 
+#: Rows handed over at a time when all of a board is read.
+LOADED_ROWS = 10_000
 #: Where a board stands that holds nothing yet, or what it held before it was redefined.
 UNFILLED = -1
 
@@ -292,6 +294,26 @@ def clear(connection: Connection, code: str) -> None:
     """Delete what a board holds."""
     connection.execute(delete(standings).where(standings.c.board == code))
     connection.execute(delete(standing_counts).where(standing_counts.c.board == code))
+
+
+# --- All of it --------------------------------------------------------------------------------------------------------
+
+
+def opted_out(connection: Connection) -> set[str]:
+    """Return the users who opted out."""
+    return set(connection.scalars(select(profiles.c.user_id).where(profiles.c.opted_out == 1)))
+
+
+def standings_of(connection: Connection, code: str) -> Iterator[tuple[tuple[str, str], Sequence[Row[int, int, str]]]]:
+    """Yield all that a board holds, also of users who opted out: period, group, and rows of negated score first."""
+    c, n = standings.c, standing_counts.c
+    rankings = select(n.period, n.member_of).distinct().where(n.board == code, n.level == buckets.COARSE)
+    for period, member_of in connection.execute(rankings).all():
+        query = select(-c.score, c.reached_at, c.user_id)
+        query = query.where(c.board == code, c.period == period, c.member_of == member_of)
+        rows = connection.execute(query, execution_options={"yield_per": LOADED_ROWS})
+        for some in rows.partitions():
+            yield (period, member_of), some
 
 
 # --- Writing ----------------------------------------------------------------------------------------------------------

@@ -206,7 +206,12 @@ standing_counts = Table(
     Column("board", Code),
     Column("period", Code),
     Column("member_of", Code),
-    Column("level", SmallInteger, autoincrement=False, comment="1 and 2: coarse and fine buckets of scores; 3: single scores"),
+    Column(
+        "level",
+        SmallInteger,
+        autoincrement=False,
+        comment="1 and 2: coarse and fine buckets of scores; 3: single scores",
+    ),
     Column("bucket", BigInteger, autoincrement=False),
     Column("users", BigInteger, nullable=False, comment="with a score in this bucket, who opted out included"),
     Column("scores", BigInteger, nullable=False, comment="different ones in it; 0 on boards that need no such number"),
