@@ -23,12 +23,13 @@ import laurels
 from laurels import terminal, worker
 from laurels.catalog_file import parse_catalog
 from laurels.cli import app
+from laurels.core.errors import Unavailable
 from laurels.doctor import examine
 from laurels.leaderboards import projector
 from laurels.store.tail import Holder
 from laurels.worker import HeldBack, Interrupted, LeaseHeldElsewhere, LeaseTaken, Projected, Resumed, Worker
 from tests.behaviours.processes import SOURCE
-from tests.services import PostgresServer
+from tests.services import PostgresServer, ValkeyServer
 
 CATALOG = """
 [catalog]
@@ -234,16 +235,41 @@ def test_a_worker_waits_for_a_database_that_went_away_and_goes_on_when_it_is_bac
     assert len([each for each in one.told if isinstance(each, Interrupted)]) == 1
 
 
+def test_a_worker_waits_for_a_redis_that_went_away_and_fills_it_again_when_it_comes_back_empty(postgres_url):
+    def top():
+        try:
+            return [(each.user_id, each.score) for each in engine.leaderboard("xp").top(3)]
+        except Unavailable as away:
+            return away.code
+
+    with (
+        ValkeyServer() as server,
+        laurels.open(postgres_url, catalog=parse_catalog(CATALOG), redis=server.url) as engine,
+        running(engine) as one,
+    ):
+        engine.record(post(1))
+        until(lambda: top() == [("ada", 10)])
+        server.stop()
+        until(lambda: one.has_told(Interrupted))
+        engine.record(post(2))
+        assert top() == "boards_unavailable"
+        server.start()
+        until(lambda: one.has_told(Resumed))
+        until(lambda: top() == [("ada", 20)])
+    (interrupted,) = [each for each in one.told if isinstance(each, Interrupted)]
+    assert "Redis" in interrupted.reason
+
+
 # --- Programs ---------------------------------------------------------------------------------------------------------
 
 
 class Program:
     """`laurels worker --json`, as people start it."""
 
-    def __init__(self, url):
+    def __init__(self, url, **settings):
         self._process = subprocess.Popen(
             [sys.executable, "-m", "laurels", "worker", "--json", "--database", url],
-            env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            env={**os.environ, "PYTHONPATH": str(SOURCE), **settings},
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -291,19 +317,21 @@ def recording(engine):
         thread.join()
 
 
-def test_when_the_worker_is_killed_another_takes_over_and_the_boards_are_what_the_journal_says(
-    open_engine, database_url
-):
-    engine = open_engine(CATALOG)
-    programs = [Program(database_url), Program(database_url)]
+KILLS = 2
+
+
+def kill_workers_while_recording(engine, start_program):
+    """Kill whichever program projects, start another, and so on; then end all in peace, and look at what is there."""
+    programs = [start_program(), start_program()]
     with recording(engine):
-        for _ in range(3):
-            until(lambda: any(each.has_told("projected") for each in programs))
+        for _ in range(KILLS):
+            until(lambda: any(each.has_told("projected") for each in programs), 60)
             leader = next(each for each in programs if each.has_told("projected"))
             assert leader.end(signal.SIGKILL) == -signal.SIGKILL
             programs.remove(leader)
-            programs.append(Program(database_url))
-    until(lambda: all(each.told for each in programs))
+            programs.append(start_program())
+        until(lambda: any(each.has_told("projected") for each in programs), 60)
+    until(lambda: all(each.told for each in programs), 60)
     assert [program.end(signal.SIGTERM) for program in programs] == [0, 0]
 
     with Worker(engine) as last:
@@ -311,6 +339,17 @@ def test_when_the_worker_is_killed_another_takes_over_and_the_boards_are_what_th
     report = examine(engine, silent)
     assert report.findings == []
     assert report.rows > 0
+
+
+def test_when_the_worker_is_killed_another_takes_over_and_the_boards_are_what_the_journal_says(
+    open_engine, database_url
+):
+    kill_workers_while_recording(open_engine(CATALOG), lambda: Program(database_url))
+
+
+def test_boards_in_redis_survive_killed_workers_too(postgres_url, redis_url):
+    with laurels.open(postgres_url, catalog=parse_catalog(CATALOG), redis=redis_url) as engine:
+        kill_workers_while_recording(engine, lambda: Program(postgres_url, LAURELS_REDIS_URL=redis_url))
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

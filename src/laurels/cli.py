@@ -643,6 +643,7 @@ def opened(database: str | None, *, create: bool = False, **options: Any) -> Ite
     asked = settings(database_url=database)
     with laurels.open(
         asked.database_url,
+        redis=asked.redis_url or None,
         create=create,
         busy_timeout_s=asked.busy_timeout_s,
         future_max_s=asked.future_max_s,

@@ -54,7 +54,7 @@ class Settings(BaseSettings):
         "sqlite:///laurels.db", description="The database: sqlite:///FILE or postgresql://USER@HOST/DATABASE."
     )
     redis_url: str = Field(
-        "", description="Where leaderboards are kept: redis://HOST. Empty keeps them in the database."
+        "", description="Where leaderboards are kept: redis://HOST:6379/0. Empty keeps them in the database."
     )
     busy_timeout_s: float = Field(
         30.0, ge=0, le=3600, description="How long to wait for a database that another process is writing to."

@@ -19,6 +19,7 @@ import laurels
 from laurels.store import tail
 from laurels.store.schema import SCHEMA
 from laurels.store.tables import journal
+from tests.services import FAST, PostgresServer
 
 SEARCH_PATH = f"-c search_path={SCHEMA}"
 WRITERS = 8
@@ -200,6 +201,22 @@ def test_through_another_connection_a_tail_trusts_nothing_that_it_knew(journal_u
             assert followed._tail.settled(other) == 0
             foreign.rollback()
             assert followed._tail.settled(other) == 1
+
+
+def test_a_prepared_transaction_that_nobody_ends_is_named_too():
+    with PostgresServer(settings={**FAST, "max_prepared_transactions": "2"}) as server:
+        laurels.open(server.url()).close()
+        with connect(server.url(), autocommit=True) as connection, watching(server.url()) as watched:
+            connection.execute("BEGIN")
+            connection.execute("SELECT pg_current_xact_id()")
+            connection.execute("PREPARE TRANSACTION 'forgotten'")
+            write(connection, "ada", 1)
+            followed = Followed(tail.Tail(), watched)
+            assert followed.settled() == 0
+            holder = followed.holding_back()
+            assert (holder.pid, holder.application) == (None, "prepared transaction forgotten")
+            connection.execute("ROLLBACK PREPARED 'forgotten'")
+            assert followed.settled() == 1
 
 
 def test_however_long_a_transaction_is_open_few_places_wait(journal_url, open_tail):
