@@ -13,8 +13,9 @@ from collections import defaultdict
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
+from time import time_ns
 from typing import TYPE_CHECKING, Self, overload
 
 import stamina
@@ -282,14 +283,12 @@ class Engine:
         """Load what units touch, decide them one after the other, write what was decided; None for who must wait."""
         catalog = self._catalog
         while True:
-            concerned_by = [_users_of(unit, catalog) for unit in units]
-            busy = transaction.lock(
-                set().union(*concerned_by), waiting_for=concerned_by[0] if patient and concerned_by else ()
-            )
+            users = touches(_requests_of(units), catalog).users
+            busy = transaction.lock(users, waiting_for=_users_of(units[0], catalog) if patient else ())
             if transaction.revision() == catalog.revision:
                 break
             catalog = self._adopt_current()  # It moved; it may concern others.
-        free = _free_units(units, concerned_by, busy) if busy else units
+        free = _free_units(units, busy, catalog) if busy else units
         results: Sequence[list[Outcome] | LaurelsError] = ()
         while free:
             context, results, decisions = _decide_units(transaction, free, catalog, now)
@@ -475,7 +474,7 @@ class Engine:
 
     def now(self) -> Instant:
         """Return the time now by this engine's clock."""
-        return from_datetime(self._clock() if self._clock is not None else datetime.now(UTC))
+        return from_datetime(self._clock()) if self._clock is not None else time_ns() // 1_000
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -554,11 +553,16 @@ def _users_of(unit: Unit, catalog: Catalog) -> set[str]:
     return {user_id for request in unit.requests for user_id in concerned(request, catalog)}
 
 
-def _free_units(units: Sequence[Unit], concerned_by: Sequence[set[str]], busy: Collection[str]) -> list[Unit]:
+def _requests_of(units: Sequence[Unit]) -> list[Request]:
+    return [request for unit in units for request in unit.requests]
+
+
+def _free_units(units: Sequence[Unit], busy: Collection[str], catalog: Catalog) -> list[Unit]:
     """Return the units whose users are free, and are not to wait behind an earlier unit's that are not."""
     blocked = set(busy)
     free = []
-    for unit, users in zip(units, concerned_by, strict=True):
+    for unit in units:
+        users = _users_of(unit, catalog)
         if users.isdisjoint(blocked):
             free.append(unit)
         else:
@@ -570,7 +574,7 @@ def _decide_units(
     transaction: Transaction, units: Sequence[Unit], catalog: Catalog, now: Instant
 ) -> tuple[Context, list[list[Outcome] | LaurelsError], list[Decision]]:
     """Load what the units concern and decide them; again, with more of the past, where a late request asks for it."""
-    requests = [request for unit in units for request in unit.requests]
+    requests = _requests_of(units)
     touched, keys = touches(requests, catalog), [(request.actor, request.id) for request in requests]
     late: set[str] = set()
     while True:

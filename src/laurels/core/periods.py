@@ -45,6 +45,8 @@ class NaiveTime(ValueError):
 
 def from_datetime(time: datetime) -> Instant:
     """Raises NaiveTime without a UTC offset, ValueError outside the years 1 to 9999 in UTC."""
+    if time.tzinfo is UTC:
+        return (time - _EPOCH) // _MICROSECOND
     if time.utcoffset() is None:
         raise NaiveTime(f"The time {time.isoformat()} has no UTC offset. Add one: Z for UTC, or such as +01:00.")
     try:
