@@ -60,6 +60,7 @@ class Server:
         self.open: list[MemoryTransaction] = []
         self.lost_commits = 0
         self.last_seq = 0
+        self.incarnation = object()
         self._last_xid = 0
         self.database = _database().renew()
         self.engine = _database().engine
@@ -85,8 +86,19 @@ class Server:
 
     def notice_death(self, process: Process) -> None:
         """End what a dead process left open, as a server does when it finds the connection closed."""
-        for transaction in [one for one in self.open if one.process is process]:
+        self._end([transaction for transaction in self.open if transaction.process is process])
+
+    def crash(self) -> None:
+        """End everything, and give out again the numbers and ids that nobody committed."""
+        self._end(list(self.open))
+        ((self.last_seq,),) = self.query("SELECT coalesce(max(seq), 0) FROM journal")
+        self._last_xid -= self.dice.choice((0, 1, 3))
+        self.incarnation = object()
+
+    def _end(self, transactions: Sequence[MemoryTransaction]) -> None:
+        for transaction in transactions:
             if transaction.is_committing and self.dice.random() < 0.5:  # Its COMMIT had arrived.
+                self.lost_commits += 1
                 transaction.apply()
             else:
                 transaction.end()
@@ -119,6 +131,15 @@ class MemoryStore:
             finally:
                 if not self._process.is_dead:  # Else the server has yet to notice.
                     transaction.end()
+
+    @contextmanager
+    def join(self, connection: MemoryTransaction) -> Iterator[MemoryTransaction]:
+        kept = len(connection.writes)
+        try:
+            yield connection
+        except BaseException:
+            del connection.writes[kept:]
+            raise
 
     def close(self) -> None:
         pass
@@ -301,6 +322,8 @@ class _Watched:
             tail._HORIZON: lambda: server.horizon,
             tail._DRAW: lambda: (server.horizon, server.draw_xid()),  # The snapshot is taken before its own id.
         }
+        #: Another one after a crash: that is how a client hears of it.
+        self.connection = SimpleNamespace(dbapi_connection=server.incarnation)
         self.dialect = connection.dialect if server.one_writer else SimpleNamespace(name="postgresql")
 
     def execute(self, statement, parameters=None):

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -78,6 +78,10 @@ class Slot:
     name: str
     process: Process | None = None
     engine: laurels.Engine | None = None
+
+
+class _RolledBack(Exception):
+    """The application thought better of it."""
 
 
 class Simulation:
@@ -159,7 +163,10 @@ class Simulation:
             assert slot.engine is not None
             try:
                 with self.scheduler.inside(slot.process):
-                    answers = self._ask(slot.engine, pending, together=call.together)
+                    if call.together and self.dice.random() < 0.3:
+                        answers = self._ask_within(slot.engine, pending, slot.process)
+                    else:
+                        answers = self._ask(slot.engine, pending, together=call.together)
             except Killed:
                 if self.scheduler.is_over:
                     raise
@@ -183,6 +190,24 @@ class Simulation:
             except LaurelsError as error:
                 return [error] * len(requests)
         return [self._heard(future) for future in [_submitted(engine, request) for request in requests]]
+
+    def _ask_within(
+        self, engine: laurels.Engine, requests: list, process: Process
+    ) -> Sequence[Outcome | LaurelsError | None]:
+        """Ask within a transaction of the application's own, which commits or comes to nothing."""
+        try:
+            with MemoryStore(self.server, process).write() as transaction:
+                outcomes = engine.record(requests, connection=transaction)
+                self._think_better()
+        except _RolledBack:
+            return [None] * len(requests)
+        except LaurelsError as error:
+            return [error] * len(requests)
+        return outcomes
+
+    def _think_better(self) -> None:
+        if self.dice.random() < 0.3:
+            raise _RolledBack
 
     def _heard(self, future: Future) -> Outcome | LaurelsError | None:
         """Wait for an answer; now and then a caller gives up waiting instead, as one with a timeout does."""
@@ -246,13 +271,15 @@ class Simulation:
             slot = self.dice.choice(self._slots)
             if slot.process is None or slot.engine is None:
                 continue
-            match self.dice.choice(("kill", "kill", "stop", "clock", "network")):
+            match self.dice.choice(("kill", "kill", "stop", "clock", "network", "crash")):
                 case "kill":
                     self._kill(slot)
                 case "stop":
                     self._stop(slot)
                 case "clock":
                     slot.process.skew += self.dice.choice((HOUR, -HOUR, -2 * HOUR))
+                case "crash":
+                    self.server.crash()
                 case "network":
                     self.server.faults = self._faults
                     self.scheduler.sleep(0.3)
