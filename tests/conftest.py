@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import count
 from pathlib import Path
 
-import psycopg
 import pytest
 import redis
 from hypothesis import HealthCheck, settings
@@ -19,6 +16,7 @@ from sqlalchemy.engine import make_url
 import laurels
 from laurels.catalog_file import parse_catalog
 from laurels.store.sqlite import SqliteStore
+from tests.databases import PostgresDatabases
 from tests.services import FAST, PostgresServer, ValkeyServer
 
 # How long anything takes says something about the machine: a busy one must not fail a test.
@@ -53,34 +51,6 @@ class Clock:
         self.now += timedelta(**span)
 
 
-class PostgresDatabases:
-    """Databases on one server, each with our schema and nothing else, copied from the first."""
-
-    def __init__(self, server: str) -> None:
-        self._server = make_url(server)
-        self._connection = psycopg.connect(server, autocommit=True)
-        self._names = (f"laurels_test_{secrets.token_hex(4)}_{number}" for number in count())
-        self._empty = self._create("template0")
-
-    def new(self) -> str:
-        """Return the URL of a new one."""
-        return self._server.set(database=self._create(self._empty)).render_as_string(hide_password=False)
-
-    def drop(self, url: str) -> None:
-        """Remove one, whoever is still connected to it."""
-        self._connection.execute(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
-
-    def close(self) -> None:
-        self._connection.execute(f"DROP DATABASE {self._empty} WITH (FORCE)")
-        self._connection.close()
-
-    def _create(self, template: str) -> str:
-        name = next(self._names)
-        # Files are copied faster than logged; what a checkpoint costs is little where nothing waits for the disk.
-        self._connection.execute(f"CREATE DATABASE {name} TEMPLATE {template} STRATEGY file_copy")
-        return name
-
-
 OpenEngine = Callable[..., laurels.Engine]
 
 
@@ -97,8 +67,14 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(params=[pytest.param("sqlite_url", id="sqlite"), pytest.param("postgres_url", id="postgresql")])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """The URL of an empty database of the test's own; whatever asks for it runs on each kind."""
+    return str(request.getfixturevalue(request.param))
+
+
 @pytest.fixture
-def database_url(empty_database: Path, tmp_path: Path) -> str:
+def sqlite_url(empty_database: Path, tmp_path: Path) -> str:
     path = tmp_path / "laurels.db"
     shutil.copy(empty_database, path)
     return f"sqlite:///{path}"
@@ -146,9 +122,9 @@ def postgres_databases(postgres_server: str) -> Iterator[PostgresDatabases]:
 @pytest.fixture
 def postgres_url(postgres_databases: PostgresDatabases) -> Iterator[str]:
     """The URL of a PostgreSQL database of the test's own, with our schema and nothing else."""
-    url = postgres_databases.new()
+    url = postgres_databases.lend()
     yield url
-    postgres_databases.drop(url)
+    postgres_databases.take_back(url)
 
 
 @pytest.fixture(scope="session")

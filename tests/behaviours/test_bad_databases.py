@@ -164,10 +164,10 @@ sys.stdin.read()
 
 
 @pytest.fixture
-def locked(database_url):
+def locked(sqlite_url):
     """The test's database while another process holds its write lock; close the program's input to let go."""
-    laurels.open(database_url).close()
-    other = start(HOLD_THE_LOCK, database_url.removeprefix("sqlite:///"))
+    laurels.open(sqlite_url).close()
+    other = start(HOLD_THE_LOCK, sqlite_url.removeprefix("sqlite:///"))
     assert other.stdout.readline() == "locked\n"
     yield other
     if other.poll() is None:
@@ -183,8 +183,8 @@ WRITES = {
 
 
 @pytest.mark.parametrize("write", WRITES.values(), ids=WRITES)
-def test_a_locked_database_is_busy_and_the_same_request_succeeds_later(database_url, locked, write):
-    with laurels.open(database_url, busy_timeout_s=BUSY_TIMEOUT_S) as engine:
+def test_a_locked_database_is_busy_and_the_same_request_succeeds_later(sqlite_url, locked, write):
+    with laurels.open(sqlite_url, busy_timeout_s=BUSY_TIMEOUT_S) as engine:
         with pytest.raises(laurels.Unavailable) as refusal:
             write(engine)
         assert (refusal.value.code, refusal.value.retryable) == ("database_busy", True)
@@ -197,8 +197,8 @@ def test_a_locked_database_is_busy_and_the_same_request_succeeds_later(database_
         assert award(engine).status in ("applied", "duplicate")
 
 
-def test_a_locked_database_can_be_opened_and_read(database_url, locked):
-    with laurels.open(database_url, busy_timeout_s=BUSY_TIMEOUT_S) as engine:
+def test_a_locked_database_can_be_opened_and_read(sqlite_url, locked):
+    with laurels.open(sqlite_url, busy_timeout_s=BUSY_TIMEOUT_S) as engine:
         assert engine.catalog.name == "Community"
         assert engine.leaderboard("xp").top() == []
         with pytest.raises(laurels.Unknown):

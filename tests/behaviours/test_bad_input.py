@@ -7,7 +7,6 @@ cannot be used have tests of their own.
 
 from __future__ import annotations
 
-import sqlite3
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -17,6 +16,7 @@ from laurels.catalog_file import parse_catalog
 from laurels.importers.events import EventsFile
 from laurels.importers.loading import Tally, import_events
 from tests.conftest import BASE, NOW
+from tests.databases import contents
 
 NAIVE = datetime(2027, 1, 1)  # noqa: DTZ001  the mistake
 WORLD = (
@@ -53,14 +53,6 @@ def engine(open_engine):
     engine.wallet("ada").credit("sparkle", 100, request_id="credit")
     engine.project()
     return engine
-
-
-def contents(engine):
-    """Everything in the database, as SQL."""
-    with sqlite3.connect(engine._store.url.database) as connection:
-        found = list(connection.iterdump())
-    connection.close()
-    return found
 
 
 def refused(engine, attempt):

@@ -8,7 +8,6 @@ delivery to other systems come with what does them.
 from __future__ import annotations
 
 import json
-import sqlite3
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
@@ -20,6 +19,7 @@ from laurels.catalog_file import parse_catalog
 from laurels.importers.events import EventsFile
 from laurels.importers.loading import Tally, import_events
 from tests.conftest import BASE
+from tests.databases import contents
 from tests.semantics.telling import told
 
 WORLD = (
@@ -71,13 +71,6 @@ def together(*doings):
 
     with ThreadPoolExecutor(len(doings)) as threads:
         return list(threads.map(when_all_are_there, doings))
-
-
-def everything(engine):
-    with sqlite3.connect(engine._store.url.database) as connection:
-        found = list(connection.iterdump())
-    connection.close()
-    return found
 
 
 # --- Races and money --------------------------------------------------------------------------------------------------
@@ -137,13 +130,13 @@ def test_transfers_in_a_circle_at_once_neither_lock_each_other_out_nor_make_mone
 
 def test_a_reward_and_its_record_are_committed_together_or_not_at_all(engine):
     engine.record(event("post", 1))
-    before = everything(engine)
+    before = contents(engine)
     refused = laurels.Spend(user="ada", id="s", currency="sparkle", amount=1_000)
 
     with pytest.raises(laurels.InsufficientFunds):
         engine.record([event("comment", 1, "bob"), event("post", 2), refused])
 
-    assert everything(engine) == before
+    assert contents(engine) == before
 
 
 def test_a_purchase_that_could_not_be_delivered_is_given_back_once(engine):
@@ -409,7 +402,7 @@ def test_an_import_repeated_changes_nothing(open_engine, tmp_path):
         tally = Tally(pytest.fail)
         with EventsFile(path) as file:
             import_events(engine, file, tally, silent)
-        tallies.append((tally.recorded, tally.repeated, tally.left_out, everything(engine)))
+        tallies.append((tally.recorded, tally.repeated, tally.left_out, contents(engine)))
 
     first, second = tallies
     assert first[:3] == (600, 0, 0)
