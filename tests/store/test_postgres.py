@@ -337,3 +337,4 @@ def test_a_database_without_our_tables_is_not_made_unasked(engine, postgres_url,
     with pytest.raises(Unavailable) as caught:
         laurels.open(postgres_url, create=False)
     assert caught.value.code == "database_missing"
+    laurels.open(postgres_url).close()
