@@ -64,6 +64,7 @@ def replayed(rows: list[JournalRow], told: Told, catalogs: dict[int, Catalog]) -
     """Return the world in which the journal's requests came one after the other."""
     world = World(catalogs[1])
     for row in rows:
+        assert (row.actor_id, row.request_id) in told.requests, f"nobody sent {row.request_id} of {row.actor_id}"
         if row.user_id == row.actor_id:
             request = told.requests[row.actor_id, row.request_id]
             unit = Unit([receive(request, row.time, future_max=workload.DAY)])

@@ -97,8 +97,8 @@ class Server:
 
     def _end(self, transactions: Sequence[MemoryTransaction]) -> None:
         for transaction in transactions:
+            self.lost_commits += transaction.is_committing
             if transaction.is_committing and self.dice.random() < 0.5:  # Its COMMIT had arrived.
-                self.lost_commits += 1
                 transaction.apply()
             else:
                 transaction.end()

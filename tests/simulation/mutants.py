@@ -103,9 +103,9 @@ def put_behind(self, units, *, waited):
         self._waiting += len(unit.requests)
 
 
-def overtake(units, concerned_by, busy):
+def overtake(units, busy, catalog):
     """Let a unit overtake an earlier one that waits, if its own users happen to be free."""
-    return [unit for unit, users in zip(units, concerned_by, strict=True) if users.isdisjoint(busy)]
+    return [unit for unit in units if engine._users_of(unit, catalog).isdisjoint(busy)]
 
 
 def put_silently(self, unit):
