@@ -71,6 +71,16 @@ class Recorded:
         """Events a second."""
         return self.events / self.cost.seconds
 
+    @property
+    def python_cpu_us(self) -> float:
+        """Processor time of an event in the writers."""
+        return 1e6 * self.python_cpu_s / self.events
+
+    @property
+    def server_cpu_us(self) -> float:
+        """Processor time of an event in the server."""
+        return 1e6 * self.cost.server_cpu_s / self.events
+
 
 def record(
     server: PostgresServer, url: str, works: Sequence[Work], *, when_warm: Callable[[], object] | None = None

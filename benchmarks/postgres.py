@@ -2,40 +2,37 @@
 
 from __future__ import annotations
 
-import statistics
-from argparse import ArgumentParser
 from dataclasses import dataclass, replace
 from functools import partial
+from statistics import median
 from typing import TYPE_CHECKING
 
 import laurels
 from benchmarks import _floors
-from benchmarks._postgres import checkpoint, create_database, number, query, running_server
+from benchmarks._community import DATABASE, QUICK, asked_scale, populate
+from benchmarks._postgres import checkpoint, create_database, number, running_server
 from benchmarks._report import Figure, report
 from benchmarks._workload import events, from_one
-from benchmarks._writers import WRITERS, Recorded, Work, record, submit
+from benchmarks._writers import WRITERS, Recorded, record, submit
 
 if TYPE_CHECKING:
+    from benchmarks._community import Scale
     from tests.services import PostgresServer
 
-DATABASE = "laurels_bench"
-SEEDS = 1_000
-EVENTS_BEFORE = 60  # That each user has a history of: six days of ten.
+AGAINST = [
+    ("an award as one transaction of seven statements", ">= 4 x"),
+    ("an award as one statement", ">= 2 x"),
+    ("the engine's own rows in batches", ">= 0.25 x"),
+]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale:
-    """How large a run is."""
+class Round:
+    """What one round came to; `own_rows_us` is the server's processor time of an event in the last of the floors."""
 
-    users: int = 100_000
-    rounds: int = 3
-    floor_s: int = 10
-    trial_s: int = 4  # For finding the best number of clients.
-    warm: int = 30_000
-    measured: int = 100_000
-
-
-QUICK = Scale(users=2_000, rounds=1, floor_s=1, trial_s=1, warm=500, measured=1_000)
+    floors: list[float]
+    own_rows_us: float
+    recorded: Recorded
 
 
 def main() -> None:
@@ -47,112 +44,73 @@ def main() -> None:
     report("postgres", figures, keep=scale is not QUICK)
 
 
-def asked_scale(description: str | None) -> Scale:
-    """Return the scale that the command line asks for."""
-    parser = ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="small and once: shows that it runs, measures nothing")
-    return QUICK if parser.parse_args().quick else Scale()
-
-
-def populate(server: PostgresServer, users: int) -> str:
-    """Create the engine's database with users who have a history of six days each, and return its address."""
-    url = create_database(server, DATABASE)
-    seeds = min(SEEDS, users)
-    with laurels.open(url, catalog="community") as engine:
-        submit(engine, list(events(seeds * EVENTS_BEFORE, users=seeds, seed=0)))
-    query(
-        url,
-        "INSERT INTO laurels.users (user_id, version, state)"
-        " SELECT 'user-' || lpad((right(user_id, 7)::int + %s * copy)::text, 7, '0'), version, state"
-        " FROM laurels.users, generate_series(1, %s) AS copy",
-        seeds,
-        users // seeds - 1,
-    )
-    query(url, "VACUUM ANALYZE")
-    return url
-
-
-def works(scale: Scale, round_: int) -> list[Work]:
-    """Return what the writers do in one round: a day of its own, after all that was before."""
-    return [
-        Work(seed=WRITERS * round_ + one, warm=scale.warm, measured=scale.measured, users=scale.users, day=5 + round_)
-        for one in range(1, WRITERS + 1)
-    ]
-
-
-# --- Throughput -------------------------------------------------------------------------------------------------------
-
-
 def throughput(server: PostgresServer, scale: Scale) -> list[Figure]:
     """Return events a second beside each floor, and what an event costs."""
-    url = server.url(DATABASE)
     found = [*_floors.conventional(server, scale.users), _floors.own_rows(server, DATABASE, scale.users)]
     floors = [_floors.with_best_clients(server, floor, scale.trial_s) for floor in found]
-    rates: list[list[float]] = []
-    recorded: list[Recorded] = []
-    floor_costs_us: list[float] = []
-    for round_ in range(1, scale.rounds + 1):
-        row = []
-        for floor in floors:
-            checkpoint(server)
-            rate, cost = _floors.rate(server, floor, scale.floor_s)
-            row.append(rate)
-        floor_costs_us.append(1e6 * cost.server_cpu_s / (rate * scale.floor_s))
-        checkpoint(server)
-        recorded.append(record(server, url, works(scale, round_)))
-        rates.append(row)
-    against = [
-        ("an award as one transaction of seven statements", ">= 4 x"),
-        ("an award as one statement", ">= 2 x"),
-        ("the engine's own rows in batches", ">= 0.25 x"),
-    ]
+    rounds = [one_round(server, scale, floors, round_) for round_ in range(scale.rounds)]
     method = (
         f"median of {scale.rounds} interleaved rounds; {WRITERS} processes recording {scale.measured:,} events each "
-        f"after {scale.warm:,}; {scale.users:,} users uniform, a quarter of the events concern a second one; floors by "
-        f"pgbench for {scale.floor_s} s; server's defaults; committed rows counted"
+        f"after {scale.warm:,} to warm up; {scale.users:,} users uniform, a quarter of the events concern a second one;"
+        f" pgbench for {scale.floor_s} s, prepared statements; server's defaults; committed rows counted"
     )
-    return [
+    rates = [
         Figure(
             figure=f"events per second, against {what}",
-            value=statistics.median(one.rate for one in recorded),
+            value=median(one.recorded.rate for one in rounds),
             unit="events/s",
-            floor=statistics.median(row[place] for row in rates),
-            ratio=statistics.median(one.rate / row[place] for one, row in zip(recorded, rates, strict=True)),
+            floor=median(one.floors[place] for one in rounds),
+            ratio=median(one.recorded.rate / one.floors[place] for one in rounds),
             target=target,
             method=f"{method}; {floors[place].clients[0]} clients",
         )
-        for place, (what, target) in enumerate(against)
-    ] + [
+        for place, (what, target) in enumerate(AGAINST)
+    ]
+    return rates + costs(rounds)
+
+
+def one_round(server: PostgresServer, scale: Scale, floors: list[_floors.Floor], round_: int) -> Round:
+    """Measure each floor and then the engine, each after a checkpoint."""
+    rates = []
+    for floor in floors:
+        checkpoint(server)
+        rate, cost = _floors.rate(server, floor, scale.floor_s)
+        rates.append(rate)
+    checkpoint(server)
+    return Round(
+        floors=rates,
+        own_rows_us=1e6 * cost.server_cpu_s / (rate * scale.floor_s),
+        recorded=record(server, server.url(DATABASE), scale.works(round_)),
+    )
+
+
+def costs(rounds: list[Round]) -> list[Figure]:
+    """Return the processor time of an event on either side."""
+    return [
         Figure(
             figure="processor time of an event in Python",
-            value=statistics.median(1e6 * one.python_cpu_s / one.events for one in recorded),
+            value=median(one.recorded.python_cpu_us for one in rounds),
             unit="µs",
             method="of the writers' processes, in the same runs",
         ),
         Figure(
-            figure="processor time of an event in PostgreSQL, against its own rows in batches",
-            value=statistics.median(1e6 * one.cost.server_cpu_s / one.events for one in recorded),
+            figure="processor time of an event in PostgreSQL, against the engine's own rows in batches",
+            value=median(one.recorded.server_cpu_us for one in rounds),
             unit="µs",
-            floor=statistics.median(floor_costs_us),
-            ratio=statistics.median(
-                1e6 * one.cost.server_cpu_s / one.events / floor
-                for one, floor in zip(recorded, floor_costs_us, strict=True)
-            ),
+            floor=median(one.own_rows_us for one in rounds),
+            ratio=median(one.recorded.server_cpu_us / one.own_rows_us for one in rounds),
             method="of all the server's processes, in the same runs",
         ),
     ]
 
 
-# --- Bytes ------------------------------------------------------------------------------------------------------------
-
-
 def log_bytes(server: PostgresServer, scale: Scale) -> list[Figure]:
-    """Return how much an event adds to the server's log: whole pages, when they are the first changes of them."""
+    """Return how much an event adds to the server's log; the first change of each page adds the whole page."""
     url = server.url(DATABASE)
     few = replace(scale, measured=scale.measured // 10)
     checkpoint(server)
-    warm = record(server, url, works(few, scale.rounds + 1))
-    cold = record(server, url, works(few, scale.rounds + 2), when_warm=partial(checkpoint, server))
+    warm = record(server, url, few.works(scale.rounds))
+    cold = record(server, url, few.works(scale.rounds + 1), when_warm=partial(checkpoint, server))
     return [
         Figure(
             figure=f"bytes of the server's log for an event, {when}",
