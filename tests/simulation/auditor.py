@@ -23,7 +23,8 @@ from laurels.lanes import Unit
 from tests.laws.world import World
 from tests.simulation import workload
 from tests.simulation.memory import Server
-from tests.simulation.simulation import Key, Simulation, Told, parsed_once
+from tests.simulation.simulation import Key, Simulation, Told
+from tests.simulation.stand_ins import parsed_once
 
 COLUMNS = ", ".join(JournalRow.__struct_fields__)
 

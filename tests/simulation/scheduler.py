@@ -197,6 +197,14 @@ class Scheduler:
             self._hand_on(task)
 
 
+_NAME = "simulated"
+
+
+def is_simulated() -> bool:
+    """Say whether the caller runs in a simulated thread."""
+    return threading.current_thread().name == _NAME
+
+
 class _Worker:
     """A real thread that runs one task after the other, in one run after the other: to start one takes long."""
 
@@ -206,7 +214,7 @@ class _Worker:
         self.work: Callable[[], None]
         self.baton = threading.Lock()
         self.baton.acquire()
-        threading.Thread(target=self._run, name="simulated", daemon=True).start()
+        threading.Thread(target=self._run, name=_NAME, daemon=True).start()
 
     @classmethod
     def for_task(cls, work: Callable[[], None]) -> _Worker:

@@ -8,22 +8,12 @@ is stored and at what everybody was told.
 
 from __future__ import annotations
 
-import logging
-import time
-import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cache
 from random import Random
-from unittest.mock import patch
 
-import stamina
-
-import laurels.engine
-from laurels import lanes
-from laurels.catalog_file import parse_catalog
+import laurels
 from laurels.core.catalog import Catalog
 from laurels.core.changes import Outcome
 from laurels.core.errors import Conflict, InvalidInput, LaurelsError, Unknown
@@ -32,7 +22,8 @@ from laurels.leaderboards.projector import Projector
 from laurels.store.tail import Tail
 from tests.simulation import workload
 from tests.simulation.memory import DirectStore, Faults, MemoryStore, Server
-from tests.simulation.scheduler import Killed, Process, Scheduler, Threading
+from tests.simulation.scheduler import Killed, Process, Scheduler
+from tests.simulation.stand_ins import parsed_once, simulated_threads
 from tests.simulation.workload import HOUR, START, Call
 
 STEPS_MAX = 60_000
@@ -85,10 +76,7 @@ class _RolledBack(Exception):
 
 
 class Simulation:
-    """
-    One run, drawn from a seed: `run` plays it to its end, and raises what went wrong on the way.
-
-    """
+    """One run, drawn from a seed: `run` plays it to its end, and raises what went wrong on the way."""
 
     def __init__(self, seed: int) -> None:
         self.dice = dice = Random(seed)
@@ -370,39 +358,3 @@ def _applied(requests: list, answers: list) -> list[Key]:
         for request, answer in zip(requests, answers, strict=True)
         if isinstance(answer, Outcome) and answer.status == "applied"
     ]
-
-
-parsed_once = cache(parse_catalog)
-
-
-@contextmanager
-def simulated_threads(scheduler: Scheduler, dice: Random) -> Iterator[None]:
-    """Let the engine's threads, waits, clocks and dice be those of the simulation."""
-    result, exception = Future.result, Future.exception
-
-    def waits(ask: Callable) -> Callable:
-        def asked(future: Future, timeout: float | None = None):
-            if not future.done():
-                scheduler.pause(future.done, timeout)
-            return ask(future, 0)
-
-        return asked
-
-    def stable_hash(value: str) -> int:
-        return zlib.crc32(value.encode())
-
-    with ExitStack() as stack:
-        for where, name, stand_in in (
-            (lanes, "threading", Threading(scheduler)),
-            (lanes, "monotonic", scheduler.monotonic),
-            (time, "monotonic", scheduler.monotonic),
-            (time, "sleep", scheduler.sleep),
-            (stamina._core, "random", dice),
-            (laurels.engine, "parse_catalog", parsed_once),
-            (Future, "result", waits(result)),
-            (Future, "exception", waits(exception)),
-        ):
-            stack.enter_context(patch.object(where, name, stand_in))
-        stack.enter_context(patch.object(laurels.engine, "hash", stable_hash, create=True))
-        stack.enter_context(patch.object(logging.getLogger("stamina"), "disabled", new=True))
-        yield
