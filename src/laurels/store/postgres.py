@@ -89,9 +89,7 @@ class PostgresStore:
     @contextmanager
     def write(self) -> Iterator[PostgresTransaction]:
         """Open a write transaction, committed at the end and rolled back by an exception."""
-        with translated(self.url), self._writers.connect() as connection, connection.begin():
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, psycopg.Connection)
+        with translated(self.url), self._writing() as (connection, driver):
             batches = connection.info["laurels_batches"] = connection.info.get("laurels_batches", 0) + 1
             if batches.bit_count() == 1:  # Plans made for a small table are made again when it has grown.
                 driver.execute("DISCARD PLANS")
@@ -117,15 +115,34 @@ class PostgresStore:
                     "SELECT set_config('search_path', %s, true), set_config('lock_timeout', %s, true)", before
                 )
 
+    @contextmanager
+    def _writing(self) -> Iterator[tuple[Connection, psycopg.Connection[Any]]]:
+        """
+        Begin a transaction on a connection for writing, and hand out SQLAlchemy's and psycopg's side of it.
+
+        Connections that were lost, or that a failover left at a server which takes no writes, are all given up: those
+        that wait in the pool are no better.
+        """
+        with self._writers.connect() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, psycopg.Connection)
+            try:
+                with connection.begin():
+                    yield connection, driver
+            except (psycopg.Error, DBAPIError) as error:
+                cause = error.orig if isinstance(error, DBAPIError) else error
+                if driver.closed or isinstance(cause, psycopg.errors.ReadOnlySqlTransaction):
+                    connection.invalidate()
+                    self._writers.dispose()
+                raise
+
     def _make_users(self, user_ids: Sequence[str]) -> None:
         """
         Make rows for users who have none, with empty documents, and commit them at once.
 
         Two batches that make the same user wait for each other here, where neither holds anything the other needs.
         """
-        with self._writers.connect() as connection, connection.begin():
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, psycopg.Connection)
+        with self._writing() as (_, driver):
             cursor = psycopg.Cursor(driver, row_factory=tuple_row)
             cursor.execute("SET LOCAL synchronous_commit = off")  # The batch's own commit brings it to the disk.
             cursor.execute(
@@ -255,8 +272,7 @@ def _joined(statement: str, columns: int) -> str:
 
 def _columns(keys: Sequence[Key]) -> list[str]:
     return [
-        SEPARATOR.join(column if isinstance(column[0], str) else map(str, column))
-        for column in zip(*keys, strict=True)
+        SEPARATOR.join(column if isinstance(column[0], str) else map(str, column)) for column in zip(*keys, strict=True)
     ]
 
 
