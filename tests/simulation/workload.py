@@ -21,6 +21,8 @@ START = from_datetime(NOW)
 HOUR = 3_600_000_000
 DAY = 24 * HOUR
 REVISIONS = 3
+#: Somebody who never does anything that makes a user.
+GHOST = "ghost"
 
 TREE = {
     "catalog": {"name": "Simulated", "timezone": "UTC"},
@@ -105,6 +107,7 @@ def _request(dice: Random, request_id: str, users: list[str], past: list):
         case "credit":
             return Credit(**about, currency="coin", amount=4, source="case", source_id=dice.choice((None, "1")))
         case "spend":
+            about["user"] = dice.choice((user, user, user, GHOST))
             return Spend(**about, currency="coin", amount=dice.choice((1, 5, 9)))
         case "transfer":
             return Transfer(**about, to=to, currency="coin", amount=dice.choice((1, 6)))
