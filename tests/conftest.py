@@ -73,6 +73,10 @@ def database_url(request: pytest.FixtureRequest) -> str:
     return str(request.getfixturevalue(request.param))
 
 
+#: For tests in which a database has next to no part, and which a second one would only make take twice as long.
+on_sqlite_alone = pytest.mark.parametrize("database_url", [pytest.param("sqlite_url", id="sqlite")], indirect=True)
+
+
 @pytest.fixture
 def sqlite_url(empty_database: Path, tmp_path: Path) -> str:
     path = tmp_path / "laurels.db"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import laurels
 from laurels.core.periods import zone_exists
-from tests.conftest import BASE
+from tests.conftest import BASE, on_sqlite_alone
 
 IDS = count()
 MARCH = date(2026, 3, 1)
@@ -133,6 +133,7 @@ def test_6a_a_week_is_the_iso_week_of_the_local_day(open_engine, clock, zone, da
     assert engine.profile("ada").streaks["login"].last_day == expected
 
 
+@on_sqlite_alone
 def test_every_zone_places_an_instant_on_the_day_that_its_clock_showed_last(open_engine):
     engine = open_engine(login_streak())
     # The hours around which much of the world changes its clocks, and a plain one.
@@ -242,6 +243,7 @@ def plain(open_engine):
     return open_engine(login_streak(bonus="{ xp_per_step = 3, max_xp = 8 }"))
 
 
+@on_sqlite_alone
 @given(days=st.lists(st.integers(0, 24), min_size=1, max_size=20))
 @one_engine
 def test_without_freezes_the_order_of_arrival_changes_neither_length_nor_longest_nor_bonus(plain, clock, days):
@@ -484,6 +486,7 @@ def freezing(open_engine, freezes):
     )
 
 
+@on_sqlite_alone
 @pytest.mark.parametrize("freezes", FREEZES)
 @given(days=st.lists(st.integers(0, 22), min_size=1, max_size=24))
 @one_engine
@@ -496,6 +499,7 @@ def test_freezes_are_spent_earned_and_given_back_as_the_model_does(freezing, fre
     assert found == (model.length(model.runs()[-1]), model.longest, model.freezes, model.xp)
 
 
+@on_sqlite_alone
 @pytest.mark.parametrize("freezes", FREEZES)
 @given(days=st.lists(st.integers(0, 30), min_size=2, max_size=24, unique=True))
 @one_engine
@@ -662,6 +666,7 @@ FAR_APART = [
 ]
 
 
+@on_sqlite_alone
 @given(
     hops=st.lists(
         st.tuples(st.sampled_from(FAR_APART), st.sampled_from([0, 4, 12, 23]), st.integers(1, 20)),

@@ -510,7 +510,7 @@ games = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(-2, 2), st.i
 
 
 @given(games=games, day_before=games, hidden=st.sets(st.sampled_from("abcdefgh"), max_size=3), size=st.integers(1, 9))
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_pages_ranks_surroundings_and_movement_are_those_of_a_plain_sorted_list(
     boards, games, day_before, hidden, size
 ):
