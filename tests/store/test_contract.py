@@ -44,7 +44,7 @@ def open_store(request: pytest.FixtureRequest) -> Iterator[OpenStore]:
     if request.param == "memory":
         server = Server(lambda *_: None, Random(0))
     else:
-        url = request.getfixturevalue("database_url" if request.param == "sqlite" else "postgres_url")
+        url = request.getfixturevalue("sqlite_url" if request.param == "sqlite" else "postgres_url")
 
     def open_one() -> Store:
         match request.param:
