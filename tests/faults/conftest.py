@@ -31,8 +31,22 @@ def killable_server() -> Iterator[PostgresServer]:
         yield server
 
 
+@pytest.fixture(scope="session")
+def prepared_database(killable_server: PostgresServer) -> Iterator[str]:
+    """A database with the schema and a catalog, to copy: making one for each test would take too long."""
+    with Database(killable_server, "prepared") as found:
+        laurels.open(found.direct_url).close()
+        yield found.name
+
+
 @pytest.fixture
-def database(killable_server: PostgresServer) -> Iterator[Database]:
+def database(killable_server: PostgresServer, prepared_database: str) -> Iterator[Database]:
+    with Database(killable_server, f"faults_{next(_numbers)}", prepared_database) as found:
+        yield found
+
+
+@pytest.fixture
+def bare_database(killable_server: PostgresServer) -> Iterator[Database]:
     with Database(killable_server, f"faults_{next(_numbers)}") as found:
         yield found
 

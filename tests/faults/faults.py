@@ -33,13 +33,13 @@ LOST_TRANSACTIONS = 3
 class Database:
     """A database of its own on a server, its owner an ordinary role, reached by writers through a proxy."""
 
-    def __init__(self, server: PostgresServer, name: str) -> None:
+    def __init__(self, server: PostgresServer, name: str, template: str = "template1") -> None:
         self.server = server
         self.name = name
         with self.admin("postgres") as admin:
             if admin.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [ROLE]).fetchone() is None:
                 admin.execute(f"CREATE ROLE {ROLE} LOGIN")
-            admin.execute(f"CREATE DATABASE {name} OWNER {ROLE}")
+            admin.execute(f"CREATE DATABASE {name} OWNER {ROLE} TEMPLATE {template}")
         self.proxy = Proxy(server.port)
 
     def __enter__(self) -> Self:

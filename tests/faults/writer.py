@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 USERS = [f"user-{number}" for number in range(60)]
 #: A stream that every writer sends in full: most of it is answered to two of them at the same time.
 TWINS = "twins"
-PAUSE_S = 0.002
+PAUSE_S = 0.005
 RETRY_S = 0.05
 #: How long to go on trying after the end was asked for.
 END_S = 60.0
