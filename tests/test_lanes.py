@@ -43,6 +43,19 @@ def test_what_gathers_during_a_commit_shares_the_next():
     assert sum(len(batch) for batch in gate.batches) == 20
 
 
+def test_a_future_that_was_cancelled_is_not_recorded_and_ends_no_lane():
+    gate = Gate()
+    lane = Lane(gate, "test", patience_s=10)
+    first, cancelled, last = unit(1), unit(2), unit(3)
+    for each in (first, cancelled, last):
+        lane.put(each)
+    assert cancelled.future.cancel() or cancelled.future.running()
+    gate.opened.set()
+    assert last.future.result(10) == ["outcome of 3"]
+    lane.close()
+    assert sum(map(len, gate.batches)) == 2
+
+
 def test_a_batch_stays_short_but_never_cuts_a_unit():
     gate = Gate()
     lane = Lane(gate, "test", patience_s=10)

@@ -141,7 +141,7 @@ class _Examination:
         """Examine one user after the other, with all rows that name the user."""
         step, total = progress("Examining users", "users"), reads.user_count(self.connection)
         sources = {name: _ByUser(self._stream(query)) for name, query in _ORDERED_BY_USER.items()}
-        for user_id, version, document in self._stream(select(users).order_by(users.c.user_id)):
+        for user_id, version, document in self._stream(select(users).where(reads.EXISTS).order_by(users.c.user_id)):
             stored = {name: source.of(user_id) for name, source in sources.items()}
             state = msgspec.json.decode(document, type=UserState)
             told = self._tell(user_id, stored.pop("journal"))

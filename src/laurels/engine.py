@@ -18,6 +18,7 @@ from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING, Self, overload
 
+import msgspec
 import stamina
 from sqlalchemy import delete
 
@@ -543,7 +544,7 @@ def _first_of(
     if not isinstance(lost, list) or not isinstance(found, list):
         return found
     return [
-        before if now.status == "duplicate" and before.status == "applied" else now
+        before if now.status == "duplicate" and msgspec.structs.replace(now, status="applied") == before else now
         for before, now in zip(lost, found, strict=True)
     ]
 

@@ -121,7 +121,11 @@ class Lane:
 
     def _run(self) -> None:
         while units := self._take():
-            self._work(units)
+            # Who was left for later too often is waited for; so is who was left when nothing else is to be done.
+            patient = units[0].rounds > ROUNDS_MAX or units[-1].rounds != 0
+            left = self._work(units, patient=patient)
+            if left:
+                self._leave_for_later(left, waited=patient and left[0] is units[0])
 
     def _take(self) -> list[Unit]:
         """
@@ -130,34 +134,44 @@ class Lane:
         Empty when closed.
         """
         with self._changed:
-            while not self._units and not self._closed:
-                self._changed.wait()
             taken: list[Unit] = []
-            size = 0
-            while self._units and (not taken or size + len(self._units[0].requests) <= BATCH_REQUESTS_MAX):
-                unit = self._units.popleft()
-                size += len(unit.requests)
-                taken.append(unit)
-            was_full = self._waiting >= WAITING_REQUESTS_MAX
-            self._waiting -= size
-            if was_full:
-                self._changed.notify_all()
+            while not taken:
+                while not self._units and not self._closed:
+                    self._changed.wait()
+                if not self._units:
+                    break
+                was_full = self._waiting >= WAITING_REQUESTS_MAX
+                taken = self._pop_batch()
+                if was_full:
+                    self._changed.notify_all()
             return taken
 
-    def _work(self, units: Sequence[Unit]) -> None:
-        # Who was left for later too often is waited for; so is who was left for later when nothing else is to be done.
-        patient = units[0].rounds > ROUNDS_MAX or units[-1].rounds != 0
+    def _pop_batch(self) -> list[Unit]:
+        """Return a batch from the front, without those that were cancelled: from here on nobody can cancel one."""
+        taken: list[Unit] = []
+        size = 0
+        while self._units and (not size or size + len(self._units[0].requests) <= BATCH_REQUESTS_MAX):
+            unit = self._units.popleft()
+            size += len(unit.requests)
+            if unit.future.running() or unit.future.set_running_or_notify_cancel():
+                taken.append(unit)
+        self._waiting -= size
+        return taken
+
+    def _work(self, units: Sequence[Unit], *, patient: bool) -> list[Unit]:
+        """Record a batch, answer its callers, and return the units that are left for later."""
         try:
             with collection_held_off:
                 results = self._record(units, patient)
         except Exception as error:  # noqa: BLE001  whatever went wrong belongs to the callers, and the lane must live on
+            left: list[Unit] = []
             if len(units) == 1 or isinstance(error, Unavailable):
                 for unit in units:
                     unit.future.set_exception(error)
-            else:
-                for unit in units:  # One of them spoils the batch: alone, only that one fails.
-                    self._work([unit])
-            return
+                return left
+            for unit in units:  # One of them spoils the batch: alone, only that one fails. Nobody overtakes who waits.
+                left += [unit] if left else self._work([unit], patient=patient)
+            return left
         left = []
         for unit, result in zip(units, results, strict=True):
             if result is None:
@@ -166,8 +180,7 @@ class Lane:
                 unit.future.set_exception(result)
             else:
                 unit.answer(result)
-        if left:
-            self._leave_for_later(left, waited=patient and left[0] is units[0])
+        return left
 
     def _leave_for_later(self, units: Sequence[Unit], *, waited: bool) -> None:
         """Put units back in front, in their order; the first is refused when it was waited for too long."""

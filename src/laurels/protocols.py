@@ -88,7 +88,7 @@ class Store(Protocol):
         ...
 
     def join(self, connection: ForeignConnection) -> AbstractContextManager[Transaction]:
-        """Take part in the transaction of the application's own connection. Raises InvalidInput where that cannot be."""
+        """Take part in the application's own transaction. Raises InvalidInput where that cannot be."""
         ...
 
     def close(self) -> None:

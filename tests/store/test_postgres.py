@@ -16,6 +16,7 @@ import laurels
 from laurels import Event
 from laurels.catalog_file import parse_catalog
 from laurels.core.errors import Conflict, InvalidInput, Unavailable
+from laurels.doctor import examine
 from tests.conftest import BASE
 
 POSTS = (
@@ -167,6 +168,15 @@ def test_what_is_no_connection_is_refused(engine, connection):
     assert caught.value.code == "connection_unsupported"
 
 
+@pytest.mark.parametrize("level", [psycopg.IsolationLevel.REPEATABLE_READ, psycopg.IsolationLevel.SERIALIZABLE])
+def test_a_transaction_that_sees_the_past_is_refused(engine, application, level):
+    application.isolation_level = level
+    with pytest.raises(InvalidInput) as caught:
+        engine.record(post("ada", 1), connection=application)
+    assert caught.value.code == "connection_unsupported"
+    application.rollback()
+
+
 def test_sqlite_takes_no_connection(tmp_path):
     with laurels.open(f"sqlite:///{tmp_path}/a.db") as engine, pytest.raises(InvalidInput) as caught:
         engine.record(post("ada", 1), connection=object())
@@ -268,6 +278,14 @@ def test_a_user_exists_only_when_a_request_was_recorded(engine):
         engine.user("ghost").ledger()
     assert engine.record(post("ghost", 1)).status == "applied"
     assert engine.users() == ["ghost"]
+
+
+def test_doctor_passes_over_a_user_who_was_made_for_a_request_that_never_came(engine, application):
+    engine.record(post("ada", 1))
+    application.execute("INSERT INTO laurels.users VALUES ('ghost', 0, '')")
+    application.commit()
+    report = examine(engine, lambda *_: lambda *_: None)
+    assert (report.healthy, report.users) == (True, 1)
 
 
 # --- Connections that are lost ----------------------------------------------------------------------------------------

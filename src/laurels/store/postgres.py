@@ -106,8 +106,17 @@ class PostgresStore:
         cursor = psycopg.Cursor(driver, row_factory=tuple_row)
         with translated(self.url):
             # Also begins the application's transaction if need be: what follows is a savepoint in it.
-            before = cursor.execute("SELECT current_setting('search_path'), current_setting('lock_timeout')").fetchone()
-            assert before is not None
+            (isolation, *before), *_ = cursor.execute(
+                "SELECT current_setting('transaction_isolation'), current_setting('search_path'),"
+                " current_setting('lock_timeout')"
+            )
+            if isolation != "read committed":
+                raise InvalidInput(
+                    "connection_unsupported",
+                    f"The connection's transaction is {isolation!r}, so it does not see what others committed since it "
+                    "began; recording needs one that is 'read committed'.",
+                    "connection",
+                )
             with driver.transaction():
                 cursor.execute("SELECT set_config('search_path', %s, true)", [SCHEMA])
                 yield PostgresTransaction(driver, self._make_users, lock_timeout_ms=JOINED_LOCK_TIMEOUT_MS)

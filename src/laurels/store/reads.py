@@ -27,7 +27,7 @@ _decode_touched = msgspec.json.Decoder(list[tuple[str, int]]).decode
 _decode_state = msgspec.json.Decoder(UserState).decode
 
 #: On PostgreSQL a new user's row is made before the first request is decided, and empty until that is committed.
-_EXISTS = users.c.state != ""
+EXISTS = users.c.state != ""
 
 entries = table(
     "entries",
@@ -124,7 +124,7 @@ def state(connection: Connection, user_id: str) -> UserState | None:
 
 def states(connection: Connection, user_ids: Collection[str]) -> Mapping[str, UserState]:
     """Return the states of those users that exist."""
-    rows = connection.execute(select(users.c.user_id, users.c.state).where(users.c.user_id.in_(user_ids), _EXISTS))
+    rows = connection.execute(select(users.c.user_id, users.c.state).where(users.c.user_id.in_(user_ids), EXISTS))
     return {user_id: _decode_state(document) for user_id, document in rows}
 
 
@@ -151,7 +151,7 @@ def display_names(connection: Connection, user_ids: Collection[str]) -> Mapping[
 
 def user_ids(connection: Connection, *, after: str = "", containing: str = "", limit: int) -> Sequence[str]:
     """Return ids in order, from the one after `after` on; `containing` also looks at display names."""
-    query = select(users.c.user_id).where(users.c.user_id > after, _EXISTS).order_by(users.c.user_id).limit(limit)
+    query = select(users.c.user_id).where(users.c.user_id > after, EXISTS).order_by(users.c.user_id).limit(limit)
     if containing:
         pattern = "%" + containing.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_") + "%"
         query = query.outerjoin(profiles, profiles.c.user_id == users.c.user_id).where(
@@ -162,7 +162,7 @@ def user_ids(connection: Connection, *, after: str = "", containing: str = "", l
 
 def user_count(connection: Connection) -> int:
     """Return how many users there are."""
-    return connection.scalar(select(func.count()).select_from(users).where(_EXISTS)) or 0
+    return connection.scalar(select(func.count()).select_from(users).where(EXISTS)) or 0
 
 
 def ledger(
