@@ -226,7 +226,7 @@ class Projector:
     def _build(self, boards: RedisBoards, board: Leaderboard, catalog: Catalog, epoch: str) -> int:
         """Fill a board in Redis from one snapshot of the database, which knows up to which journal row it is right."""
         with self._store.read() as snapshot:
-            seq = sql.positions(snapshot, catalog)[board.code]
+            seq = max(0, sql.positions(snapshot, catalog)[board.code])  # Unfilled before the first row, as it is.
             of = stamp(board, catalog, epoch)
             state: State | None = boards.begin(board.code, of, hidden=sql.opted_out(snapshot))
             for ranking, rows in sql.standings_of(snapshot, board.code):

@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 #: Rows handed over at a time when all of a board is read.
 LOADED_ROWS = 10_000
+#: From how many standings on PostgreSQL can tell how they are spread.
+ROWS_TO_LEARN_FROM = 500
 #: Where a board stands that holds nothing yet, or what it held before it was redefined.
 UNFILLED = -1
 
@@ -172,17 +174,15 @@ class SqlLeaderboards:
     def _lines_of(self, ranking: Ranking, user_ids: Sequence[str], hidden: Sequence[_Line]) -> list[_Line]:
         if not user_ids:
             return []
-        source, values = _rows(self._connection, ("user_id",), [(user_id,) for user_id in user_ids])
-        found = self._connection.execute(
-            text(
-                f"SELECT -s.score, s.reached_at, s.user_id FROM {source} AS k"
-                " JOIN standings AS s ON s.user_id = k.user_id"
-                " WHERE s.board = :of_board AND s.period = :of_period AND s.member_of = :of_group"
-            ),
-            values | _named(ranking),
+        found = _read(
+            self._connection,
+            standings.name,
+            StandingRow._fields[:4],
+            ("score", "reached_at", "user_id"),
+            [(ranking.board.code, ranking.period, ranking.member_of, user_id) for user_id in user_ids],
         )
         unseen = {line.user_id for line in hidden}
-        return [_Line(*row) for row in found if row.user_id not in unseen]
+        return [_Line(-score, at, user_id) for score, at, user_id in found if user_id not in unseen]
 
     def _above(self, ranking: Ranking, ties: str, lines: Sequence[_Line], hidden: Sequence[_Line]) -> list[int]:
         """Return how many stand above each line: users, or different scores where ties are dense."""
@@ -344,6 +344,14 @@ def write_scores(connection: Connection, catalog: Catalog, scores: Mapping[str, 
             moves[code, key[0], key[1], standing[0]] += 1
     _upsert(connection, standings.name, columns, 4, rows)
     _Moves(moves, {code for code in scores if catalog.leaderboards[code].ties == "dense"}).write(connection)
+    if connection.dialect.name == "postgresql" and len(rows) >= ROWS_TO_LEARN_FROM:
+        _learn_spread(connection)
+
+
+def _learn_spread(connection: Connection) -> None:
+    """Let PostgreSQL look at a young table: without statistics it looks users up by the index made for ranks."""
+    if connection.scalar(text("SELECT reltuples FROM pg_class WHERE oid = 'standings'::regclass")) < ROWS_TO_LEARN_FROM:
+        connection.execute(text("ANALYZE standings"))
 
 
 #: Board, period, group's value, score.
@@ -429,9 +437,21 @@ def _read(
     keys: Sequence[tuple[object, ...]],
 ) -> Iterable[Row[*tuple[Any, ...]]]:
     source, values = _rows(connection, key, keys)
-    condition = " AND ".join(f"t.{name} = k.{name}" for name in key)
-    fields = ", ".join(f"t.{name}" for name in columns)
-    return connection.execute(text(f"SELECT {fields} FROM {source} AS k JOIN {table} AS t ON {condition}"), values)
+    fields, joined = ", ".join(f"t.{name}" for name in columns), _joined(connection, source, table, key)
+    return connection.execute(text(f"SELECT {fields} FROM {joined}"), values)
+
+
+def _joined(connection: Connection, source: str, table: str, key: Sequence[str]) -> str:
+    """
+    Return a batch (k) and the rows of a table (t) that have its keys: looked up one by one, in the batch's order.
+
+    Left to itself, PostgreSQL may go through the table instead while it has no statistics, or old ones.
+    """
+    condition = " AND ".join(f"{table}.{name} = k.{name}" for name in key)
+    if connection.dialect.name == "sqlite":
+        return f"{source} AS k CROSS JOIN {table} AS t ON {condition.replace(f'{table}.', 't.')}"
+    rows = f"SELECT {table}.ctid, {table}.* FROM {table} WHERE {condition} OFFSET 0"
+    return f"{source} AS k CROSS JOIN LATERAL ({rows}) AS t"
 
 
 def _upsert(
@@ -459,5 +479,5 @@ def _delete(connection: Connection, table: str, key: Sequence[str], keys: Sequen
         connection.exec_driver_sql(f"DELETE FROM {table} WHERE {condition}", list(keys))
         return
     source, values = _rows(connection, key, keys)
-    names = ", ".join(key)
-    connection.execute(text(f"DELETE FROM {table} WHERE ({names}) IN (SELECT {names} FROM {source} AS k)"), values)
+    found = f"SELECT t.ctid FROM {_joined(connection, source, table, key)}"
+    connection.execute(text(f"DELETE FROM {table} WHERE ctid = ANY (ARRAY({found}))"), values)
