@@ -166,9 +166,7 @@ class SqlLeaderboards:
 
     def _hidden(self, ranking: Ranking) -> list[_Line]:
         """Return the lines of those who opted out, in their order."""
-        c = standings.c
-        query = select(-c.score, c.reached_at, c.user_id).join(profiles, profiles.c.user_id == c.user_id)
-        rows = self._connection.execute(query.where(_of(c, ranking), profiles.c.opted_out == 1))
+        rows = self._connection.execute(_HIDDEN[self._connection.dialect.name == "sqlite"], _named(ranking))
         return sorted(_Line(*row) for row in rows)
 
     def _lines_of(self, ranking: Ranking, user_ids: Sequence[str], hidden: Sequence[_Line]) -> list[_Line]:
@@ -236,6 +234,23 @@ _EQUAL_BEFORE = (
     " WHERE s.board = :of_board AND s.period = :of_period AND s.member_of = :of_group"
     " AND s.score = k.score AND (s.reached_at, s.user_id) < (k.reached_at, k.user_id))"
 )
+
+
+#: On PostgreSQL the few who opted out are looked up one by one, whatever it believes of the tables.
+_HIDDEN = [
+    text(
+        f"SELECT s.below, s.reached_at, s.user_id FROM profiles AS p {joined} s.board = :of_board"
+        f" AND s.period = :of_period AND s.member_of = :of_group AND s.user_id = p.user_id{closed}"
+        " WHERE p.opted_out = 1"
+    )
+    for joined, closed in [
+        (
+            "CROSS JOIN LATERAL (SELECT -s.score AS below, s.reached_at, s.user_id FROM standings AS s WHERE",
+            " OFFSET 0) AS s",
+        ),
+        ("CROSS JOIN (SELECT *, -score AS below FROM standings) AS s ON", ""),
+    ]
+]
 
 
 def _named(ranking: Ranking) -> dict[str, str]:
