@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 #: The role that writers have: an ordinary one, which may be limited.
 ROLE = "app"
 STEP_S = 0.02
-FAULT_S = 1.5
+FAULT_S = 1.0
+FROZEN_S = 0.3
 LOST_TRANSACTIONS = 3
 
 
@@ -91,14 +92,17 @@ class Database:
                 admin.execute("SELECT pg_reload_conf()")
 
     @contextmanager
-    def logs(self, text: str) -> Iterator[None]:
-        """Assert that the server's log says something, in the end, that it did not say before."""
+    def logs(self, text: str) -> Iterator[Callable[[], bool]]:
+        """Assert that the server's log says something new before the end; the body may ask whether it has."""
         start = self.server.log.stat().st_size
-        yield
-        deadline = time.monotonic() + RECOVERY_S
-        while text not in _read_from(self.server, start):
-            assert time.monotonic() < deadline, f"the server never said {text!r}"
-            time.sleep(STEP_S)
+
+        def said() -> bool:
+            with self.server.log.open("rb") as log:
+                log.seek(start)
+                return text.encode() in log.read()
+
+        yield said
+        _wait_until(said)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -272,6 +276,23 @@ def freeze_a_writer(scene: Scene) -> None:
     writer.thaw()
 
 
+def freeze_a_writer_for_too_long(scene: Scene) -> None:
+    """Stop a writer inside a transaction, until the server ends that; others get its users."""
+    database = scene.database
+    with (
+        database.logs("due to idle-in-transaction timeout") as said,
+        database.altered(
+            "SYSTEM", "SET idle_in_transaction_session_timeout = '100ms'", "RESET idle_in_transaction_session_timeout"
+        ),
+    ):
+        while not said():
+            writer = scene.any_writer()
+            writer.freeze()
+            time.sleep(FROZEN_S)
+            writer.thaw()
+            time.sleep(scene.dice.uniform(0, FROZEN_S))
+
+
 #: How often the long form draws each.
 FAULTS: Mapping[Callable[[Scene], None], int] = {
     kill_a_writer: 30,
@@ -290,15 +311,10 @@ FAULTS: Mapping[Callable[[Scene], None], int] = {
     hold_users: 2,
     make_a_deadlock: 2,
     freeze_a_writer: 2,
+    freeze_a_writer_for_too_long: 2,
 }
 #: Those that the long form counts.
 KILLS = (kill_a_writer, kill_backends, restart_the_server)
-
-
-def _read_from(server: PostgresServer, start: int) -> str:
-    with server.log.open("rb") as file:
-        file.seek(start)
-        return file.read().decode(errors="replace")
 
 
 def _wait_until(happens: Callable[[], bool]) -> None:

@@ -6,14 +6,23 @@ doctor finds nothing, and the writers go on. `./run test -rP tests/faults` shows
 `python -m tests.faults --kills 200`.
 """
 
+import os
 import random
+import socket
+import subprocess
+import sys
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import pytest
 
 import laurels
 from tests.faults import faults
-from tests.faults.fleet import Fleet
+from tests.faults.fleet import SOURCE, Fleet
+from tests.faults.writer import USERS
+from tests.services import ValkeyServer
 
 BRIEFLY_S = 0.3
 
@@ -94,6 +103,44 @@ def test_statements_that_are_given_no_time_are_tried_again_until_they_are(postgr
         faults.shorten_statement_timeout(scene)
 
 
+def wait_in_a_transaction(engine, seconds):
+    """Let the server wait inside a transaction, or, if it would not have it, wait ourselves."""
+    with engine.write() as transaction:
+        transaction.connection.exec_driver_sql(f"SELECT pg_sleep({seconds})")
+        time.sleep(seconds)
+        transaction.connection.exec_driver_sql("SELECT 1")
+
+
+@pytest.mark.parametrize(
+    ("setting", "seconds"),
+    [
+        pytest.param("statement_timeout", 5, id="statement"),
+        pytest.param("transaction_timeout", 5, id="transaction"),
+        pytest.param("idle_in_transaction_session_timeout", 1, id="idle-in-transaction"),
+    ],
+)
+def test_every_timeout_of_the_server_is_an_error_that_passes(setting, seconds, database):
+    with database.admin() as admin:
+        if admin.execute("SELECT 1 FROM pg_settings WHERE name = %s", [setting]).fetchone() is None:
+            pytest.skip(f"this server has no {setting}")
+    url = f"{database.direct_url}?options=-c%20{setting}%3D200ms"
+    with laurels.open(url) as engine, pytest.raises(laurels.Unavailable) as raised:
+        wait_in_a_transaction(engine, seconds)
+    assert raised.value.passes
+
+
+def test_whoever_is_gone_without_a_word_is_noticed_in_half_a_minute(database):
+    with laurels.open(database.direct_url) as engine, engine.write() as transaction:
+        shown = [
+            transaction.connection.exec_driver_sql(f"SHOW {name}").scalar_one()
+            for name in ("idle_in_transaction_session_timeout", "tcp_keepalives_idle")
+        ]
+        driver = transaction.connection.connection.driver_connection
+        with socket.socket(fileno=os.dup(driver.fileno())) as line:
+            shown.append(line.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE))
+    assert shown == ["1min", "10", 10]
+
+
 @pytest.mark.parametrize(
     "fault",
     [
@@ -126,6 +173,90 @@ def test_a_writer_that_stands_still_for_a_while_goes_on_where_it_was(postgres_un
         faults.freeze_a_writer(scene)
 
 
+def test_a_writer_that_stood_still_until_the_server_gave_its_users_to_others_tries_again(postgres_under_load):
+    with postgres_under_load() as scene:
+        faults.freeze_a_writer_for_too_long(scene)
+
+
+# --- Redis ------------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def working(url, redis_url):
+    """`laurels worker` on a database and a Redis, a program of its own."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "laurels", "worker", "--json", "--database", url],
+        env={**os.environ, "PYTHONPATH": str(SOURCE), "LAURELS_REDIS_URL": redis_url},
+        stdout=subprocess.PIPE,
+    )
+    try:
+        process.stdout.readline()  # It is at work, or stands by.
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def watching_the_total(engine):
+    """Ask again and again how many users a board has. Nobody leaves it, so it never shrinks; it may be away."""
+    ending, seen, away = threading.Event(), [], []
+
+    def watch():
+        while not ending.wait(0.01):
+            try:
+                seen.append(engine.leaderboard("xp").total)
+            except laurels.Unavailable as error:
+                away.append(error)
+
+    with ThreadPoolExecutor(1) as threads:
+        watched = threads.submit(watch)
+        try:
+            yield
+        finally:
+            ending.set()
+        watched.result()
+    assert seen == sorted(seen)
+    assert all(error.retryable for error in away)
+
+
+def tops(engine):
+    """What every board shows in every period."""
+    return {
+        (board.code, period): [(line.rank, line.user_id, line.score) for line in shown.top(len(USERS))]
+        for board in engine.catalog.leaderboards.values()
+        for period in board.periods
+        for shown in [engine.leaderboard(board.code, period=period)]
+    }
+
+
+def test_a_redis_that_is_emptied_killed_or_away_costs_ranks_for_a_while_and_nothing_else(database, under_load):
+    with (
+        ValkeyServer() as redis,
+        laurels.open(database.direct_url, redis=redis.url) as engine,
+        laurels.open(database.direct_url) as without,
+    ):
+        with (
+            working(database.direct_url, redis.url) as worker,
+            under_load(database.url, database.direct_url, options=("--redis", redis.url)) as fleet,
+            watching_the_total(engine),
+        ):
+            redis.restart()
+            fleet.pace()
+            worker.kill()
+            redis.stop()
+            fleet.pace()
+            redis.start()
+            with working(database.direct_url, redis.url):
+                fleet.pace()
+                database.terminate()
+                redis.restart()
+                fleet.pace()
+        engine.project()
+        without.project()
+        assert tops(engine) == tops(without)
+
+
 # --- The clock and SQLite ---------------------------------------------------------------------------------------------
 
 
@@ -133,18 +264,18 @@ def test_a_writer_that_stands_still_for_a_while_goes_on_where_it_was(postgres_un
 def urls(request):
     """Where writers reach a new database and where others do, on either store."""
     if request.param == "sqlite":
-        return (request.getfixturevalue("database_url"),) * 2
+        return (request.getfixturevalue("sqlite_url"),) * 2
     database = request.getfixturevalue("database")
     return database.url, database.direct_url
 
 
 def test_a_clock_that_is_set_forward_and_back_by_hours_confuses_nobody(urls, under_load):
-    with under_load(*urls, options=("--clock-steps", "30")):
-        pass
+    with under_load(*urls, options=("--clock-steps", "30")) as fleet:
+        fleet.pace()
 
 
-def test_writers_on_sqlite_that_are_killed_and_start_again_lose_and_repeat_nothing(database_url, under_load):
-    with under_load(database_url) as fleet:
+def test_writers_on_sqlite_that_are_killed_and_start_again_lose_and_repeat_nothing(sqlite_url, under_load):
+    with under_load(sqlite_url) as fleet:
         for number in range(4):
             writer = fleet.writers[number % 2]
             writer.kill()
@@ -153,10 +284,10 @@ def test_writers_on_sqlite_that_are_killed_and_start_again_lose_and_repeat_nothi
 
 
 def test_a_file_that_a_quota_keeps_from_growing_refuses_what_is_new_until_there_is_room(
-    database_url, under_load, tmp_path
+    sqlite_url, under_load, tmp_path
 ):
     # SQLite knows of a full disk; a quota is an error of the disk to it.
-    with under_load(database_url) as fleet:
+    with under_load(sqlite_url) as fleet:
         for writer in fleet.writers:
             writer.limit_files((tmp_path / "laurels.db-wal").stat().st_size)
         fleet.wait_until(lambda: fleet.tallies["retried: database_io_error"] > 3 * len(fleet.writers))

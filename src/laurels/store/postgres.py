@@ -41,6 +41,8 @@ JOINED_LOCK_TIMEOUT_MS = 5_000
 READERS_MAX = 20
 POOL_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 10
+#: A server that is gone without a word is noticed in half a minute and not after two hours; a given URL may differ.
+KEEPALIVE = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 #: Between the values of a column that travels as one text: no id and no JSON text holds a control character.
 SEPARATOR = "\x1f"
 #: Plans are made once, for keys that find their rows by index, also while a table is young and its statistics are not.
@@ -48,6 +50,9 @@ WRITER_OPTIONS = (
     f"-c search_path={SCHEMA} -c default_transaction_isolation=read\\ committed -c plan_cache_mode=force_generic_plan"
     " -c enable_seqscan=off -c enable_bitmapscan=off -c enable_hashjoin=off -c enable_mergejoin=off"
     " -c enable_material=off -c jit=off"
+    # A process that is frozen, or gone without a word, holds users for so long and no longer.
+    " -c idle_in_transaction_session_timeout=60s"
+    " -c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=3"
 )
 READER_OPTIONS = (
     f"-c search_path={SCHEMA} -c default_transaction_isolation=repeatable\\ read -c default_transaction_read_only=on"
@@ -291,6 +296,7 @@ def _engine(url: URL, options: str, **pool: Any) -> Engine:
         url,
         pool_timeout=POOL_TIMEOUT_S,
         connect_args={
+            **{name: url.query.get(name, value) for name, value in KEEPALIVE.items()},
             "options": f"{options} {given if isinstance(given, str) else ' '.join(given)}".strip(),
             "connect_timeout": CONNECT_TIMEOUT_S,
             "application_name": url.query.get("application_name", "laurels"),
@@ -370,6 +376,8 @@ def _unavailable(error: object, url: URL) -> LaurelsError | None:
 UNAVAILABLE: Mapping[str, tuple[str, str, bool]] = {
     "": ("database_unreachable", "Is the server running, and may it be reached from here?", True),
     "08": ("database_unreachable", "The connection was lost.", True),
+    "25P03": ("database_timeout", "The server ended a transaction in which too little happened; try again.", True),
+    "25P04": ("database_timeout", "The server's transaction_timeout is shorter than this took; try again.", True),
     "25006": ("database_read_only", "The server takes no writes, as after a failover; try again.", True),
     "3F000": ("database_missing", "`laurels init` makes Laurels' tables in it.", False),
     "42P01": ("database_missing", "`laurels init` makes Laurels' tables in it.", False),
