@@ -31,7 +31,7 @@ CATALOG = """
 code = "xp"
 metric = "xp"
 """
-USERS = 100_000
+USERS = 1_000_000
 LOADED_AT_ONCE = 50_000
 #: Standings in one step of the projector.
 STEP = 4_000

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from itertools import chain, groupby
 from operator import itemgetter
@@ -114,24 +115,41 @@ def examine(engine: Engine, progress: Progress) -> Report:
     """Hold everything that is stored against the laws, and return what was found."""
     report = Report()
     catalog = engine.catalog
-    with engine.read() as connection, _Scratch() as scratch:
-        examination = _Examination(connection, catalog, report, scratch)
+    kept = engine.projector.kept_in_redis()  # Before the snapshot, which then holds every row that these hold.
+    with ExitStack() as stack:
+        connection = stack.enter_context(engine.read())
+        boards = [_Boards(sql.positions(connection, catalog), stack.enter_context(_Scratch()))]
+        if kept:
+            redis = _Boards({code: seq for code, (seq, _) in kept.items()}, stack.enter_context(_Scratch()))
+            found = stack.enter_context(_Scratch())
+            found.keep(row for seq, rows in kept.values() if seq != sql.UNFILLED for row in rows)
+            boards.append(redis)
+        examination = _Examination(connection, catalog, report, boards)
         examination.examine_users(progress)
         examination.examine_places()
-        examination.examine_boards(progress)
+        examination.examine_standings(progress)
+        if kept:
+            examination.compare(progress, "Comparing boards in Redis", redis.expected.rows(), found.rows())
     return report
+
+
+@dataclass(frozen=True)
+class _Boards:
+    """Boards somewhere: up to which journal row each is filled, and what it must hold."""
+
+    positions: Mapping[str, int]
+    expected: _Scratch
 
 
 class _Examination:
     """One examination: the snapshot it reads, the catalogs that were in force, and what adds up over all users."""
 
-    def __init__(self, connection: Connection, catalog: Catalog, report: Report, scratch: _Scratch) -> None:
+    def __init__(self, connection: Connection, catalog: Catalog, report: Report, boards: list[_Boards]) -> None:
         self.connection = connection
         self.catalog = catalog
         self.report = report
-        self.scratch = scratch
+        self.boards = boards
         self.revisions = _Revisions(connection)
-        self.positions = sql.positions(connection, catalog)
         self.boards_of: dict[str, list[Leaderboard]] = defaultdict(list)
         for board in catalog.leaderboards.values():
             self.boards_of[board.metric].append(board)
@@ -162,14 +180,21 @@ class _Examination:
                 "places", code, "places taken", expected=self.places.get(code, 0), found=taken.get(code, 0)
             )
 
-    def examine_boards(self, progress: Progress) -> None:
-        """Hold the standings against those recomputed while the users were examined."""
-        step, count = progress("Comparing standings", "standings"), 0
-        filled = [code for code, seq in self.positions.items() if seq != sql.UNFILLED]
+    def examine_standings(self, progress: Progress) -> None:
+        """Hold the database's standings against those recomputed while the users were examined."""
+        boards = self.boards[0]
+        filled = [code for code, seq in boards.positions.items() if seq != sql.UNFILLED]
         key = (standings.c.board, standings.c.period, standings.c.member_of, standings.c.user_id)
         query = select(*key, standings.c.score, standings.c.reached_at).where(standings.c.board.in_(filled))
         stored = (StandingRow(*row) for row in self._stream(query.order_by(*key)))
-        for count, (expected, found) in enumerate(_side_by_side(self.scratch.rows(), stored), start=1):
+        self.compare(progress, "Comparing standings", boards.expected.rows(), stored)
+
+    def compare(
+        self, progress: Progress, what: str, recomputed: Iterator[StandingRow], stored: Iterator[StandingRow]
+    ) -> None:
+        """Hold standings, in the order of their keys, against those recomputed."""
+        step, count = progress(what, "standings"), 0
+        for count, (expected, found) in enumerate(_side_by_side(recomputed, stored), start=1):
             row = expected or found
             assert row is not None
             if expected != found:
@@ -188,7 +213,7 @@ class _Examination:
     def _tell(self, user_id: str, rows: Iterable[Any]) -> _Told:
         """Return what a user's journal adds up to, and put the user's standings aside."""
         told = _Told(user_id, self.report)
-        scores: dict[str, Scores] = defaultdict(dict)
+        scores: list[dict[str, Scores]] = [defaultdict(dict) for _ in self.boards]
         for row in rows:
             self.report.rows += 1
             changes = _decode_changes(row.changes)
@@ -199,18 +224,20 @@ class _Examination:
                     self.places[change.achievement] += known is not None and known.max_achievers is not None
             self._add_scores(scores, user_id, row, changes)
         told.level = self.revisions[told.xp_revision].levels.level(told.metrics["xp"]) if told.xp_revision else 1
-        for code, found in scores.items():
-            standing = reached(found, {}, self.catalog.leaderboards[code], self.catalog)
-            self.scratch.keep(StandingRow(code, *key, *score) for key, score in standing)
+        for boards, found in zip(self.boards, scores, strict=True):
+            for code, added in found.items():
+                standing = reached(added, {}, self.catalog.leaderboards[code], self.catalog)
+                boards.expected.keep(StandingRow(code, *key, *score) for key, score in standing)
         return told
 
-    def _add_scores(self, scores: dict[str, Scores], user_id: str, row: Any, changes: list[Change]) -> None:
+    def _add_scores(self, scores: list[dict[str, Scores]], user_id: str, row: Any, changes: list[Change]) -> None:
         member_of = msgspec.json.decode(row.groups) if row.groups else {}
         for metric, delta, value in contributions(changes):
             for board in self.boards_of.get(metric, ()):
-                if row.seq <= self.positions[board.code]:
-                    part = Part(user_id, row.time, row.day, member_of, delta, value)
-                    add_score(scores[board.code], board, self.catalog, part)
+                part = Part(user_id, row.time, row.day, member_of, delta, value)
+                for boards, added in zip(self.boards, scores, strict=True):
+                    if row.seq <= boards.positions[board.code]:
+                        add_score(added[board.code], board, self.catalog, part)
 
     def _stream(self, query: Select[Any]) -> Iterable[Any]:
         return self.connection.execute(query, execution_options={"yield_per": ROWS_AT_A_TIME})

@@ -11,6 +11,7 @@ from sqlalchemy import update
 
 import laurels
 from laurels import LaurelsError
+from laurels.doctor import examine
 from laurels.leaderboards.redis import RedisBoards
 from laurels.leaderboards.scores import Score
 from laurels.protocols import Ranking
@@ -143,3 +144,17 @@ def test_what_is_no_redis_is_refused_by_name(board_urls, url):
     with pytest.raises(LaurelsError) as refused:
         laurels.open(board_urls["url"], redis=url)
     assert refused.value.code == "unknown_redis"
+
+
+def test_the_doctor_finds_a_wrong_score_in_redis(engine, redis_url):
+    engine.user("bob").set(opted_out=True)
+    shown(engine)
+    assert examine(engine, silent).findings == []
+    with redis.Redis.from_url(redis_url) as client:
+        client.zadd("laurels:{xp}:all::ranks", {"carol": -99})
+    [finding] = examine(engine, silent).findings
+    assert (finding.law, finding.what, finding.expected, finding.found) == ("boards", "standing of carol", "30", "99")
+
+
+def silent(what, unit):
+    return lambda done, total: None

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from laurels.core.catalog import Catalog, Leaderboard
     from laurels.leaderboards.redis import RedisBoards
+    from laurels.leaderboards.scores import StandingRow
     from laurels.protocols import Leaderboards, Store
 
 T = TypeVar("T")
@@ -287,6 +288,12 @@ class Projector:
                 self._boards.set_hidden(board, user_id, is_hidden=False)
         except Unavailable as error:
             log.warning("user_shown_later", extra={"reason": error.code})
+
+    def kept_in_redis(self) -> dict[str, tuple[int, list[StandingRow]]]:
+        """Return, for each board in Redis, up to which journal row it is filled, and all it holds."""
+        if self._boards is None:
+            return {}
+        return {code: self._boards.rows(board) for code, board in self._catalog().leaderboards.items()}
 
     def close(self) -> None:
         """Give up the connections to Redis."""

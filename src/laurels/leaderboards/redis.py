@@ -34,7 +34,7 @@ from redis.retry import Retry
 from laurels.core.errors import InvalidInput, Unavailable
 from laurels.core.requests import shown
 from laurels.leaderboards.kept import NotServing, State
-from laurels.leaderboards.scores import Key, Scores, Standing, ranks_in_order, reached
+from laurels.leaderboards.scores import Key, Scores, Standing, StandingRow, ranks_in_order, reached
 from laurels.leaderboards.sql import UNFILLED
 from laurels.protocols import Place, Ranking
 
@@ -470,17 +470,36 @@ class RedisBoards:
         """Say up to which journal row a board was loaded; it serves nobody before it has come to the journal's end."""
         self.run(code, [("HSET", _cursor(code), "seq", seq)], fence=state.fence)
 
+    def rows(self, board: Leaderboard) -> tuple[int, list[StandingRow]]:
+        """Return up to which journal row a board is filled, and all it holds at that moment, the hidden included."""
+        code, ties = board.code, board.ties
+        for _ in range(ATTEMPTS_MAX):
+            state, found = self.state(code), []
+            for name in self.names(code):
+                keys = _Keys.of(code, name)
+                listed: Command = ("HGETALL", keys.members) if ties == "first" else ("ZRANGE", keys.ranks, 0, -1)
+                scores = () if ties == "first" else ("WITHSCORES",)
+                replies = self.run(code, [(*listed, *scores), ("HGETALL", keys.hidden)], fence=state.fence)
+                if replies is None:
+                    break  # The board moved.
+                where = (code, *_period_and_group(name))
+                for user, score in _pairs(replies[0]):
+                    found.append(StandingRow(*where, user.decode(), *_listed(score, ties)))
+                for user, held in _pairs(replies[1]):
+                    found.append(StandingRow(*where, user.decode(), *_standing(held, ties)))
+            else:
+                return state.seq if state.serves else UNFILLED, found
+        raise Unavailable(
+            "boards_busy", "The boards in Redis moved too fast to be read whole; try again.", retryable=True
+        )
+
     # --- Who is hidden ------------------------------------------------------------------------------------------------
 
     def hidden(self, code: str) -> dict[str, int]:
         """Return the users who are hidden from a board, and since when (seconds)."""
         replies = self.run(code, [("HGETALL", _hidden(code))])
         assert replies is not None
-        pairs = replies[0]
-        return {
-            user.decode(): int(since)
-            for user, since in zip(islice(pairs, 0, None, 2), islice(pairs, 1, None, 2), strict=True)
-        }
+        return {user.decode(): int(since) for user, since in _pairs(replies[0])}
 
     def set_hidden(self, board: Leaderboard, user_id: str, *, is_hidden: bool) -> None:
         """Take a user out of every ranking of a board at once, or put the user back."""
@@ -504,6 +523,11 @@ class RedisBoards:
         raise Unavailable(
             "boards_busy", "The boards in Redis moved too fast to hide a user; try again.", retryable=True
         )
+
+
+def _pairs(flat: Sequence[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield keys and values that Redis lists one after the other."""
+    return zip(islice(flat, 0, None, 2), islice(flat, 1, None, 2), strict=True)
 
 
 def _listed(found: bytes, ties: str) -> Standing:
