@@ -22,13 +22,18 @@ class NotServing(Unavailable):
 
 
 class State(NamedTuple):
-    """What a board's cursor says; `seq` is UNFILLED while it is being loaded."""
+    """
+    What a board's cursor says; `seq` is UNFILLED while it is being loaded.
+
+    `hidden` is how many users are marked as hidden; `hides` counts the marks that were set and taken away.
+    """
 
     stamp: str
     token: str
     seq: int
     hides: str
     serves: str
+    hidden: int
 
     @property
     def fence(self) -> str:

@@ -21,7 +21,7 @@ from collections import Counter, defaultdict
 from contextlib import contextmanager
 from functools import lru_cache
 from hashlib import sha1
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import quote, unquote
 
@@ -224,6 +224,9 @@ class _Writes:
     def put(self, user_id: str, kept: _Kept, new: Standing, *, is_hidden: bool) -> None:
         """Put a user's new standing where it belongs, and take away what is elsewhere."""
         ties = self._ties
+        if ties == "standard" and not is_hidden and kept.hidden is None:
+            self._ranked += (-new[0], user_id)  # As it nearly always is, and boards are written often.
+            return
         if kept.hidden is not None and not is_hidden:
             self._unshelved.append(user_id)
         if kept.listed is not None:
@@ -348,10 +351,11 @@ class RedisBoards:
 
     def state(self, code: str) -> State:
         """Return what a board's cursor says, all empty where there is none."""
-        replies = self.run(code, [("HMGET", _cursor(code), "stamp", "token", "seq", "hides", "serves")])
+        fields = ("HMGET", _cursor(code), "stamp", "token", "seq", "hides", "serves")
+        replies = self.run(code, [fields, ("HLEN", _hidden(code))])
         assert replies is not None
         of, token, seq, hides, serves = (value.decode() if value else "" for value in replies[0])
-        return State(of, token, int(seq) if seq else UNFILLED, hides, serves)
+        return State(of, token, int(seq) if seq else UNFILLED, hides, serves, replies[1])
 
     def begin(self, code: str, of: str, *, hidden: Iterable[str]) -> State:
         """Empty a board to be filled anew for whom it is to serve, without the hidden; until then it serves nobody."""
@@ -367,7 +371,7 @@ class RedisBoards:
                 ("HSET", _cursor(code), "stamp", of, "token", token, "seq", UNFILLED),
             ]
             if self.run(code, commands, fence=state.fence) is not None:
-                return State(of, token, UNFILLED, state.hides, "")
+                return State(of, token, UNFILLED, state.hides, "", state.hidden)
 
     def names(self, code: str) -> list[str]:
         """Return the names of the rankings that a board has, each a period and a group."""
@@ -390,7 +394,7 @@ class RedisBoards:
         for period, member_of, user_id in scores:
             by_ranking[period, member_of].append(user_id)
         users = list({user_id for _, _, user_id in scores})
-        found = self._kept(code, ties, users, by_ranking, state.fence)
+        found = self._kept(code, ties, users, by_ranking, state)
         if found is None:
             return False
         hidden, kept = found
@@ -415,11 +419,11 @@ class RedisBoards:
         ties: str,
         users: Sequence[str],
         by_ranking: Mapping[tuple[str, str], Sequence[str]],
-        fence: str,
+        state: State,
     ) -> tuple[set[str], dict[Key, _Kept]] | None:
         """Return which of these users are hidden, and what is kept of them in some rankings; None past the fence."""
         asked: list[tuple[tuple[str, str], Sequence[str]]] = []
-        commands = list(_split(("HMGET", _hidden(code)), users, 1))
+        commands = list(_split(("HMGET", _hidden(code)), users, 1)) if state.hidden else []
         marks = len(commands)
         for ranking, members in by_ranking.items():
             keys = _Keys.of(code, _name(*ranking))
@@ -427,18 +431,19 @@ class RedisBoards:
                 some = members[start : start + ARGUMENTS_MAX]
                 asked.append((ranking, some))
                 commands.append(("HMGET", keys.members, *some) if ties == "first" else ("ZMSCORE", keys.ranks, *some))
-                commands.append(("HMGET", keys.hidden, *some))
-        replies = self.run(code, commands, fence=fence)
+                if state.hidden:
+                    commands.append(("HMGET", keys.hidden, *some))
+        replies = self.run(code, commands, fence=state.fence)
         if replies is None:
             return None
-        hidden = {user for user, mark in zip(users, chain.from_iterable(replies[:marks]), strict=True) if mark}
+        hidden = {user for user, mark in zip(users, chain.from_iterable(replies[:marks]), strict=False) if mark}
         kept: dict[Key, _Kept] = {}
         answers = iter(replies[marks:])
         for (period, member_of), members in asked:
-            for user_id, listed, shelved in zip(members, next(answers), next(answers), strict=True):
+            listed, shelved = next(answers), next(answers) if state.hidden else repeat(None)
+            for user_id, here, there in zip(members, listed, shelved, strict=False):
                 kept[period, member_of, user_id] = _Kept(
-                    None if listed is None else _listed(listed, ties),
-                    None if shelved is None else _standing(shelved, ties),
+                    None if here is None else _listed(here, ties), None if there is None else _standing(there, ties)
                 )
         return hidden, kept
 
@@ -507,7 +512,7 @@ class RedisBoards:
         for _ in range(ATTEMPTS_MAX):
             state = self.state(code)
             by_ranking = {_period_and_group(name): [user_id] for name in self.names(code)}
-            found = self._kept(code, board.ties, [user_id], by_ranking, state.fence)
+            found = self._kept(code, board.ties, [user_id], by_ranking, state)
             if found is None:
                 continue
             mark: Command = ("HSET", _hidden(code), user_id, int(time.time()))
