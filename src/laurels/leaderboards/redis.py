@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 SCHEMES = ("redis://", "rediss://", "unix://")
 TIMEOUT_S = 5.0
 #: Arguments to one command inside a script; Lua's stack ends at 8,000.
-ARGUMENTS_MAX = 2_000
+ARGUMENTS_MAX = 6_000
 #: How often to read again when somebody else moved the cursor meanwhile.
 ATTEMPTS_MAX = 20
 #: Instants may be before 1970; as digits they sort like numbers only from zero on.
