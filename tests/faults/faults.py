@@ -245,19 +245,22 @@ def hold_users(scene: Scene) -> None:
 
 
 def make_a_deadlock(scene: Scene) -> None:
-    """Want what a batch holds while it wants what we hold; of the two, the batch is chosen to give way."""
+    """Want what a batch holds while it wants what we hold, until a batch and not we were chosen to give way."""
     with scene.database.logs("deadlock detected"), scene.database.admin() as admin:
-        admin.execute("SET deadlock_timeout = '1min'")
-        _wait_until(lambda: _strangers_had_to_give_way(admin))
+        admin.execute("SET deadlock_timeout = '3s'")  # Batches look after one.
+        _wait_until(lambda: _a_batch_gave_way(admin))
 
 
-def _strangers_had_to_give_way(admin: psycopg.Connection) -> bool:
-    """Keep the journal from being written, then want every user. Return whether a batch that held some had to end."""
+def _a_batch_gave_way(admin: psycopg.Connection) -> bool:
+    """Keep the journal from being written, then want every user."""
     before = _deadlocks_so_far(admin)
-    with admin.transaction():
-        admin.execute("LOCK TABLE journal IN SHARE MODE")
-        time.sleep(STEP_S)
-        admin.execute("SELECT 1 FROM users FOR UPDATE")
+    try:
+        with admin.transaction():
+            admin.execute("LOCK TABLE journal IN SHARE MODE")
+            time.sleep(STEP_S)
+            admin.execute("SELECT 1 FROM users FOR UPDATE")
+    except psycopg.errors.DeadlockDetected:
+        return False  # Each looks only once: the second of two batches in our way had looked too early.
     return _deadlocks_so_far(admin) > before
 
 
