@@ -28,7 +28,7 @@ ROLE = "app"
 STEP_S = 0.02
 FAULT_S = 1.0
 FROZEN_S = 0.3
-LOST_TRANSACTIONS = 3
+LOST_TRANSACTIONS = 5
 
 
 class Database:

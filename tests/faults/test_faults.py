@@ -21,7 +21,7 @@ import pytest
 import laurels
 from tests.faults import faults
 from tests.faults.fleet import SOURCE, Fleet
-from tests.faults.writer import USERS
+from tests.faults.writer import USERS, digest_of
 from tests.services import ValkeyServer
 
 BRIEFLY_S = 0.3
@@ -75,6 +75,31 @@ def test_a_transaction_whose_commit_or_its_answer_is_lost_counts_once(postgres_u
     with postgres_under_load() as scene:
         faults.lose_answers_to_commits(scene)
         faults.lose_commits(scene)
+
+
+@pytest.fixture
+def engine_behind_proxy(database):
+    """An engine on an existing user, and its line to the server."""
+    with laurels.open(database.url) as engine:
+        engine.award_xp("ada", 1, request_id="first")
+        yield engine
+
+
+def test_a_caller_hears_nothing_of_an_answer_to_a_commit_that_was_lost(engine_behind_proxy, database):
+    database.proxy.lose_answers(1)
+    outcome = engine_behind_proxy.award_xp("ada", 5, request_id="a")
+    assert (outcome.status, engine_behind_proxy.profile("ada").xp, database.proxy.lost) == ("applied", 6, 1)
+
+
+def test_what_another_process_recorded_after_a_lost_commit_is_what_happened(engine_behind_proxy, database):
+    with laurels.open(database.direct_url) as other, ThreadPoolExecutor(1) as threads:
+        database.proxy.lose_commits(1)
+        asked = threads.submit(engine_behind_proxy.award_xp, "ada", 5, request_id="a")
+        while not (database.proxy.lost or asked.done()):
+            time.sleep(0.001)
+        other.award_xp("ada", 100, request_id="b")
+        recorded = other.award_xp("ada", 5, request_id="a")
+        assert digest_of([asked.result()]) == digest_of([recorded])
 
 
 def test_connections_may_be_cut_at_any_byte(postgres_under_load):
