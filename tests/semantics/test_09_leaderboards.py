@@ -15,6 +15,8 @@ from laurels import LaurelsError
 from tests.conftest import BASE
 
 IDS = count()
+#: Days with nothing on them or on the day before.
+DAYS = (datetime(1990, 1, 2, tzinfo=UTC) + timedelta(days=3 * number) for number in count())
 ALL_PERIODS = ["daily", "weekly", "monthly", "alltime"]
 LARGEST = 2**53 - 1
 
@@ -514,7 +516,7 @@ games = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.integers(-2, 2), st.i
 def test_pages_ranks_surroundings_and_movement_are_those_of_a_plain_sorted_list(
     boards, games, day_before, hidden, size
 ):
-    day = datetime(2020, 1, 2, tzinfo=UTC) + timedelta(days=3 * next(IDS))
+    day = next(DAYS)
     record_games(boards, day - timedelta(days=1), day_before)
     record_games(boards, day, games)
     for user in "abcdefgh":

@@ -159,7 +159,7 @@ def test_the_whole_write_path_names_the_user(postgres_url, monkeypatch):
 
 
 def test_split_tables_hold_what_whole_ones_do(postgres_databases):
-    whole, in_parts = postgres_databases.new(), postgres_databases.new()
+    whole, in_parts = postgres_databases.lend(), postgres_databases.lend()
     laurels.open(in_parts).close()
     split(in_parts)
     assert write_everything(in_parts) == write_everything(whole)
