@@ -259,7 +259,10 @@ class Engine:
         """Record units in a transaction of their own; again when the database went away: the ids make that safe."""
         now = self.now()
         results: list[list[Outcome] | LaurelsError | None] = []
-        for attempt in stamina.retry_context(on=_passes, attempts=None, timeout=self._patience_s, wait_max=1.0):
+        # Soon, as a lost connection or a deadlock is over at once; not often, as a server takes seconds to come back.
+        for attempt in stamina.retry_context(
+            on=_passes, attempts=None, timeout=self._patience_s, wait_initial=0.02, wait_max=1.0, wait_jitter=0.1
+        ):
             with attempt:
                 lost = results
                 with self._store.write() as transaction:
