@@ -39,7 +39,7 @@ def test_writers_that_are_killed_and_start_again_lose_and_repeat_nothing(postgre
 
 def test_backends_that_are_killed_take_nothing_with_them(postgres_under_load):
     with postgres_under_load() as scene:
-        for _ in range(5):
+        for _ in range(3):
             faults.kill_backends(scene)
             scene.fleet.pace(window_s=BRIEFLY_S)
 
