@@ -168,7 +168,7 @@ def init(
     """
     with opened(database, create=True, first_catalog=catalog) as engine:
         current = engine.catalog
-    url = settings(database_url=database).database_url
+    url = without_password(settings(database_url=database).database_url)
     typer.echo(f"{url} is ready under revision {current.revision} of its catalog, {current.name!r}.")
     typer.echo("Next: laurels record post.created --user ada, or laurels import events FILE, or laurels catalog show.")
 
@@ -729,6 +729,13 @@ def parsed(text: str, flag: str) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise typer.BadParameter(f"no JSON that can be read: {error}", param_hint=flag) from None
+
+
+def without_password(url: str) -> str:
+    """Return a database's address as it may be shown to who looks over a shoulder."""
+    from sqlalchemy.engine import make_url
+
+    return make_url(url).render_as_string()
 
 
 def catalog_summary(catalog: Catalog) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from sqlalchemy import select
+from sqlalchemy.engine import make_url
 
 from laurels.catalog_file import load_catalog
 from laurels.core.errors import Conflict
@@ -288,7 +289,7 @@ def _settle(engine: Engine, url: str, seed: int | None, today: date) -> Communit
 def _occupied(url: str, why: str) -> Conflict:
     return Conflict(
         "demo_needs_empty_database",
-        f"{url} {why}. Give the demo a database of its own, such as `--database sqlite:///another-demo.db`.",
+        f"{make_url(url).render_as_string()} {why}. Give the demo a database of its own, such as `--database sqlite:///another-demo.db`.",
     )
 
 
@@ -336,7 +337,7 @@ def _tour(engine: Engine, url: str, community: Community, told: int, new: int, b
         board = engine.leaderboard(code, period=period, at=community.end - timedelta(seconds=1))
         boards.append((catalog.leaderboards[code].name, board.period, board.top(lines), board.total))
     return Tour(
-        url=url,
+        url=make_url(url).render_as_string(),  # Without its password.
         seed=community.seed,
         until=community.until,
         events=told,
