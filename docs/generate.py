@@ -29,6 +29,7 @@ if not __package__:  # Started as a script: Python looks beside it only.
     sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import laurels
+from benchmarks import _page
 from docs import examples
 from laurels import catalog_tree, cli, demo, handles, terminal
 from laurels.core import catalog, changes, notifications, profile
@@ -390,6 +391,7 @@ def _tables(_: str) -> str:
 
 
 _KINDS: dict[str, Callable[[str], str]] = {
+    **_page.PARTS,
     "catalog": _catalog_section,
     "changes": _changes,
     "commands": _commands,

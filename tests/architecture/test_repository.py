@@ -37,6 +37,7 @@ def test_every_locked_package_has_a_hash(lock):
     [
         pytest.param("core", [], ["build"], id="core"),
         pytest.param("test", EXTRAS, ["build", "test", "quality"], id="test"),
+        pytest.param("bench", EXTRAS, ["build", "test", "bench"], id="bench"),
         pytest.param("docs", [], ["build", "docs"], id="docs"),
     ],
 )
