@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
@@ -245,30 +245,20 @@ def hold_users(scene: Scene) -> None:
 
 
 def make_a_deadlock(scene: Scene) -> None:
-    """Want what a batch holds while it wants what we hold, until a batch and not we were chosen to give way."""
-    with scene.database.logs("deadlock detected"), scene.database.admin() as admin:
-        admin.execute("SET deadlock_timeout = '3s'")  # Batches look after one.
-        _wait_until(lambda: _a_batch_gave_way(admin))
+    """Want what a batch holds while it wants what we hold, until a batch was chosen to give way, if not only it."""
+    with scene.database.logs("STATEMENT:  COPY journal") as a_batch_gave_way, scene.database.admin() as admin:
+        admin.execute("SET deadlock_timeout = '3s'")  # Batches look after one, but each only once.
+        while not a_batch_gave_way():
+            with suppress(psycopg.errors.DeadlockDetected):
+                _stand_in_the_way(admin)
 
 
-def _a_batch_gave_way(admin: psycopg.Connection) -> bool:
+def _stand_in_the_way(admin: psycopg.Connection) -> None:
     """Keep the journal from being written, then want every user."""
-    before = _deadlocks_so_far(admin)
-    try:
-        with admin.transaction():
-            admin.execute("LOCK TABLE journal IN SHARE MODE")
-            time.sleep(STEP_S)
-            admin.execute("SELECT 1 FROM users FOR UPDATE")
-    except psycopg.errors.DeadlockDetected:
-        return False  # Each looks only once: the second of two batches in our way had looked too early.
-    return _deadlocks_so_far(admin) > before
-
-
-def _deadlocks_so_far(admin: psycopg.Connection) -> int:
-    admin.execute("SELECT pg_stat_force_next_flush()")
-    found = admin.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").fetchone()
-    assert found
-    return int(found[0])
+    with admin.transaction():
+        admin.execute("LOCK TABLE journal IN SHARE MODE")
+        time.sleep(STEP_S)
+        admin.execute("SELECT 1 FROM users FOR UPDATE")
 
 
 def freeze_a_writer(scene: Scene) -> None:
