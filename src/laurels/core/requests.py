@@ -236,7 +236,7 @@ def _data_json(data: object) -> bytes:
 
     Raise InvalidInput naming the place that no JSON text can hold.
     """
-    if not isinstance(data, Mapping):
+    if not isinstance(data, (dict, Mapping)):  # A dict is found out at once; asking an abstract class takes longer.
         raise InvalidInput("invalid_data", f"An event's data is an object (a mapping), not {shown(data)}.", "data")
     _check_json(data, "data", DATA_DEPTH_MAX)
     body = _canonical_json(data if type(data) is dict else dict(data))
@@ -263,7 +263,7 @@ def _check_json(value: Any, path: str, depth: int) -> None:
             raise InvalidInput("invalid_data", f"{value} is not a JSON number.", path)
     elif depth == 0:
         raise InvalidInput("data_too_deep", f"The data is nested more than {DATA_DEPTH_MAX} deep.", path)
-    elif isinstance(value, dict | Mapping):
+    elif isinstance(value, (dict, Mapping)):
         for key, inner in value.items():
             if not isinstance(key, str):
                 raise InvalidInput("invalid_data", f"The key {shown(key)} is not text.", path)
