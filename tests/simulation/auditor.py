@@ -157,6 +157,7 @@ def assert_no_place_was_given_twice(server: Server, newest: Catalog) -> None:
 
 
 def assert_the_doctor_finds_nothing(server: Server, newest: Catalog) -> None:
-    reader = SimpleNamespace(catalog=newest, read=server.engine.connect)
+    projector = SimpleNamespace(kept_in_redis=dict)  # There is none.
+    reader = SimpleNamespace(catalog=newest, read=server.engine.connect, projector=projector)
     report = doctor.examine(reader, lambda *_: lambda *_: None)
     assert report.healthy, [msgspec.to_builtins(finding) for finding in report.findings]
