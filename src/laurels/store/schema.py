@@ -43,7 +43,8 @@ def prepare(engine: Engine, *, create: bool = True) -> None:
     with engine.execution_options(laurels_write=True).begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(hashtext('laurels:schema'))"))
-            connection.execute(text(f"CREATE SCHEMA IF NOT EXISTS {SCHEMA}"))
+            if not inspect(connection).has_schema(SCHEMA):  # Who may not make one may use one that was made before.
+                connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
         found = _version(connection)  # Another process may have been here while this one waited for the lock.
         if found != HEAD:
             _upgrade(connection, found)
