@@ -87,7 +87,7 @@ def main() -> None:
 def asked_sizes() -> Sizes:
     """Return the sizes that the command line asks for."""
     parser = ArgumentParser(description=__doc__)
-    parser.add_argument("--long", action="store_true", help="ten million users too: some 60 GB of disk, half an hour")
+    parser.add_argument("--long", action="store_true", help="ten million users too: some 50 GB of disk, half an hour")
     parser.add_argument("--quick", action="store_true", help="small and once: shows that it runs, measures nothing")
     asked = parser.parse_args()
     return QUICK if asked.quick else Sizes(users=(10_000, 100_000, 1_000_000, *([10_000_000] if asked.long else [])))
