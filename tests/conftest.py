@@ -108,7 +108,12 @@ def open_engine(database_url: str, clock: Clock) -> Iterator[OpenEngine]:
 
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
-    """The URL of a PostgreSQL server: the one in LAURELS_TEST_POSTGRES_URL, or our own."""
+    """
+    The URL of a PostgreSQL server: the one in LAURELS_TEST_POSTGRES_URL, or our own.
+
+    With one that was given, run `-n 0`: the journal is final only behind every open transaction of a server, so that
+    test processes on the same one would have to wait for each other's before their boards are what they expect.
+    """
     if given := os.environ.get("LAURELS_TEST_POSTGRES_URL"):
         yield given
         return
@@ -133,11 +138,10 @@ def postgres_url(postgres_databases: PostgresDatabases) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_server(worker_id: str) -> Iterator[str]:
-    """The URL of a Redis database: as LAURELS_TEST_REDIS_URL says, but one for each xdist worker, or on our own."""
+    """The URL of a Redis database: from the one in LAURELS_TEST_REDIS_URL one for each xdist worker, or on our own."""
     if given := os.environ.get("LAURELS_TEST_REDIS_URL"):
-        url = make_url(given)
-        number = int(url.database or 0) + int(worker_id.removeprefix("gw") if worker_id != "master" else 0)
-        yield url.set(database=str(number)).render_as_string(hide_password=False)
+        url, worker = make_url(given), 0 if worker_id == "master" else int(worker_id.removeprefix("gw"))
+        yield url.set(database=str(int(url.database or 0) + worker)).render_as_string(hide_password=False)
         return
     with ValkeyServer() as server:
         yield server.url

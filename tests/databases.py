@@ -21,9 +21,11 @@ from laurels.store.tables import metadata
 #: Deleted rows stay in the files until somebody vacuums, which nobody does here.
 KEPT_BYTES_MAX = 4_000_000
 
-#: What was made in the database (the server's own objects have lower numbers), where it lies and what it is.
+#: What was made in the database (the server's own objects have lower numbers), where it lies and how it is set.
 _SHAPE = f"""
-SELECT string_agg(concat_ws(' ', oid, relname, relnatts, relfilenode, reloptions), E'\n' ORDER BY oid),
+SELECT string_agg(concat_ws(' ', oid, relname, relnatts, relfilenode, relhastriggers, reloptions), E'\n' ORDER BY oid),
+    (SELECT string_agg(setconfig::text, ' ') FROM pg_db_role_setting AS setting
+     JOIN pg_database ON pg_database.oid = setting.setdatabase WHERE datname = current_database()),
     (SELECT string_agg(version_num, ' ') FROM {SCHEMA}.alembic_version),
     (SELECT string_agg(concat_ws(' ', name, value), ' ' ORDER BY name) FROM {SCHEMA}.facts)
 FROM pg_class WHERE oid >= 16384
@@ -72,7 +74,8 @@ class PostgresDatabases:
         self._connection.close()
 
     def _emptied(self, url: str) -> bool:
-        with psycopg.connect(url, autocommit=True) as connection:
+        # A test may have set the database to give statements no time.
+        with psycopg.connect(url, autocommit=True, options="-c statement_timeout=0") as connection:
             connection.execute(_END_OTHERS)
             used = connection.execute(_BYTES).fetchone()
             if connection.execute(_SHAPE).fetchone() != self._shape or not used or used[0] > KEPT_BYTES_MAX:

@@ -11,9 +11,13 @@ from pathlib import Path
 import psycopg
 import pytest
 import redis
+from sqlalchemy.engine import make_url
 
+import laurels
 from tests import services
 from tests.behaviours.processes import start
+from tests.conftest import Clock
+from tests.databases import PostgresDatabases, contents
 from tests.services import FAST, PostgresServer, ServiceMissing, ValkeyServer
 
 ROOT = Path(__file__).parents[1]
@@ -177,3 +181,40 @@ def test_a_cluster_comes_back_empty_and_serves(cluster):
         client.set("name", "value")
         cluster.restart()
         assert client.get("name") is None
+
+
+@pytest.fixture(scope="module")
+def databases(postgres):
+    databases = PostgresDatabases(postgres.url())
+    yield databases
+    databases.close()
+
+
+def test_a_database_that_was_written_to_is_lent_again_as_if_it_were_new(databases):
+    found = []
+    for _ in range(2):
+        url = databases.lend()
+        with laurels.open(url, clock=Clock()) as engine:
+            found.append((url, contents(engine)))
+            engine.award_xp("ada", 5, request_id="1")
+            engine.project()
+        databases.take_back(url)
+    assert found == [found[0]] * 2
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param("CREATE TABLE posts ()", id="another-table"),
+        pytest.param("ALTER TABLE laurels.users ADD COLUMN name text", id="another-column"),
+        pytest.param("ALTER TABLE laurels.users SET (fillfactor = 71)", id="another-layout"),
+        pytest.param("UPDATE laurels.facts SET value = 'x'", id="another-epoch"),
+        pytest.param("ALTER DATABASE {} SET statement_timeout = 1", id="another-setting"),
+    ],
+)
+def test_a_database_that_was_changed_in_other_ways_is_not_lent_again(databases, change):
+    url = databases.lend()
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(change.format(make_url(url).database))
+    databases.take_back(url)
+    assert databases.lend() != url
