@@ -27,7 +27,11 @@ BATCH_ROWS = 250
 
 @dataclass(frozen=True, kw_only=True)
 class Floor:
-    """A pgbench script in a database, how its rows are counted and how many make an event, and how many clients."""
+    """
+    A pgbench script in a database, how its rows are counted and how many make an event, and how many clients.
+
+    `protocol` is how pgbench sends statements: `prepared` is the fastest, `simple` what it does unless told.
+    """
 
     script: str
     database: str
@@ -35,6 +39,7 @@ class Floor:
     variables: Mapping[str, int]
     clients: Sequence[int]
     rows_per_event: float = 1.0
+    protocol: str = "prepared"
 
 
 def conventional(server: PostgresServer, users: int) -> tuple[Floor, Floor]:
