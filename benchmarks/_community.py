@@ -33,7 +33,7 @@ class Scale:
     lone: int = 500
 
     def works(self, round_: int) -> list[Work]:
-        """Return what the writers do in one round, which has a day of its own after all that was before."""
+        """Return what the writers do in one round. Each has a day of its own: record them in order, or all is late."""
         return [
             Work(
                 seed=WRITERS * round_ + writer,
