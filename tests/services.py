@@ -84,9 +84,10 @@ class PostgresServer:
     def __init__(
         self, folder: Path | None = None, *, settings: Mapping[str, str] | None = None, binaries: Path | None = None
     ) -> None:
+        installed = binaries or postgres_binaries()
         self._identity = _unprivileged()
         self._program = _Program(signal.SIGQUIT)
-        self.binaries = _executable(binaries or postgres_binaries(), self._program.scratch, self._identity)
+        self.binaries = _executable(installed, self._program.scratch, self._identity)
         self.settings = dict(settings or {})
         self.folder = folder or self._program.scratch / "data"
         self.port = _free_port()
@@ -153,8 +154,8 @@ class PostgresServer:
         self.start()
 
     def close(self) -> None:
-        """Stop, and remove what is temporary."""
-        self.stop(at_once=True)
+        """Stop, and remove what is temporary; a folder that was given is left as a good end leaves it."""
+        self.stop(at_once=self.folder.parent == self._program.scratch)
         self._program.close()
 
     def _make_cluster(self) -> None:
