@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from dataclasses import dataclass
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING
 
 import laurels
@@ -40,7 +41,6 @@ class Scale:
                 warm=self.warm,
                 measured=self.measured,
                 users=self.users,
-                day=DAYS_BEFORE + round_,
             )
             for writer in range(1, WRITERS + 1)
         ]
@@ -56,12 +56,17 @@ def asked_scale(description: str | None) -> Scale:
     return QUICK if parser.parse_args().quick else Scale()
 
 
+def history_begins_at() -> datetime:
+    """Return when the community's history began, which ends where this day begins."""
+    return datetime.combine(datetime.now(UTC), time.min, UTC) - timedelta(days=DAYS_BEFORE)
+
+
 def populate(server: PostgresServer, users: int) -> str:
     """Create the engine's database and return its address. A thousand founders act; all others are copies of them."""
     url = create_database(server, DATABASE)
     founders = min(FOUNDERS, users)
     with laurels.open(url, catalog="community") as engine:
-        submit(engine, list(events(founders * EVENTS_BEFORE, users=founders, seed=0)))
+        submit(engine, list(events(founders * EVENTS_BEFORE, users=founders, seed=0, starts_at=history_begins_at())))
     query(
         url,
         "INSERT INTO laurels.users (user_id, version, state)"

@@ -69,7 +69,7 @@ def events(
     *,
     users: int,
     seed: int = 1,
-    starts_at: datetime = STARTS_AT,
+    starts_at: datetime | None = STARTS_AT,
     pairs: Pairs = uniform,
     mix: Sequence[tuple[str, int]] = MIX,
 ) -> Iterator[Event]:
@@ -82,7 +82,7 @@ def events(
             kind,
             user=user_id(user),
             id=f"event-{seed}-{number}",
-            time=starts_at + number * step,
+            time=None if starts_at is None else starts_at + number * step,
             data=_data(kind, number, user_id(other), dice),
         )
 

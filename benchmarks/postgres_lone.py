@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
 from statistics import median, quantiles
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -13,10 +12,10 @@ from unittest import mock
 import psycopg
 
 import laurels
-from benchmarks._community import DATABASE, DAYS_BEFORE, QUICK, asked_scale, populate
+from benchmarks._community import DATABASE, QUICK, asked_scale, populate
 from benchmarks._postgres import create_database, running_server
 from benchmarks._report import Figure, report
-from benchmarks._workload import STARTS_AT, events
+from benchmarks._workload import events
 from laurels.store.postgres import WRITER_OPTIONS
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def main() -> None:
 
 def lone_requests(server: PostgresServer, scale: Scale) -> list[Figure]:
     """Return the median wait for one event, with the engine and bare."""
-    stream = list(events(2 * scale.lone, users=scale.users, starts_at=STARTS_AT + timedelta(days=DAYS_BEFORE)))
+    stream = list(events(2 * scale.lone, users=scale.users, starts_at=None))
     for name in ("to_learn", "by_engine", "by_hand"):
         create_database(server, name, template=DATABASE)
     sent = statements(server.url("to_learn"), stream)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
-from benchmarks._community import DATABASE, DAYS_BEFORE, FOUNDERS, populate
+from benchmarks._community import DATABASE, FOUNDERS, populate
 from benchmarks._postgres import checkpoint, create_database, query, running_server
 from benchmarks._report import Figure, report
 from benchmarks._results import keep_lines
@@ -118,7 +118,7 @@ def enlarge(server: PostgresServer, users: int) -> None:
 def works(sizes: Sizes, users: int, round_: int, events: int) -> list[Work]:
     """Return what the writers do in a round, which has a day of its own."""
     return [
-        Work(seed=WRITERS * round_ + writer, warm=sizes.warm, measured=events, users=users, day=DAYS_BEFORE + round_)
+        Work(seed=WRITERS * round_ + writer, warm=sizes.warm, measured=events, users=users)
         for writer in range(1, WRITERS + 1)
     ]
 

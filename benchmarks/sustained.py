@@ -12,7 +12,6 @@ from argparse import ArgumentParser
 from collections import deque
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from itertools import islice
 from multiprocessing.connection import wait
 from statistics import mean, median, quantiles
@@ -23,11 +22,11 @@ import psycopg
 
 import laurels
 from benchmarks import _floors
-from benchmarks._community import DATABASE, DAYS_BEFORE, populate
+from benchmarks._community import DATABASE, populate
 from benchmarks._postgres import checkpoint, cpu_seconds, create_database, metered, number, running_server
 from benchmarks._report import Figure, report
 from benchmarks._results import Lines, keep_lines
-from benchmarks._workload import STARTS_AT, events
+from benchmarks._workload import events
 from benchmarks._writers import JOURNALED, WINDOW, WRITERS, submit
 from laurels.catalog_file import load_catalog, parse_catalog
 from laurels.doctor import examine
@@ -230,7 +229,7 @@ def write(url: str, length: Length, seed: int, pipe: Pipe) -> None:
         length.warm + length.seconds * EVENTS_A_SECOND_MAX,
         users=length.users,
         seed=seed,
-        starts_at=STARTS_AT + timedelta(days=DAYS_BEFORE),
+        starts_at=None,
     )
     with laurels.open(url) as engine:
         submit(engine, list(islice(stream, length.warm)))

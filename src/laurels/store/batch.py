@@ -8,7 +8,7 @@ parameter, and how rows are inserted, is each database's own business.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -37,6 +37,14 @@ _encode = msgspec.json.Encoder().encode
 _decode_changes = msgspec.json.Decoder(list[Change]).decode
 _decode_skips = msgspec.json.Decoder(tuple[Skip, ...]).decode
 _decode_touched = msgspec.json.Decoder(list[tuple[str, int]]).decode
+
+
+def _by_first(rows: Iterable[Any]) -> dict[str, list[Any]]:
+    """Return rows by the user whom each begins with, in their order."""
+    found: dict[str, list[Any]] = defaultdict(list)
+    for row in rows:
+        found[row[0]].append(row)
+    return found
 
 
 def document_of(state: UserState) -> str:
@@ -70,25 +78,33 @@ class Batch(ABC):
 
     def remember(self, context: Context, user_ids: Iterable[str], catalog: Catalog) -> None:
         """Give the context the memories of users with late requests, and their documents what they had forgotten."""
-        for user_id in user_ids:
+        wanted = list(user_ids)
+        keys = [(user_id,) for user_id in wanted if user_id in context.states]
+        rows = _by_first(
+            self._rows(
+                "SELECT j.user_id, j.time, j.changes FROM {keys} JOIN journal AS j ON j.user_id = k.a"
+                " ORDER BY j.user_id, j.version",
+                keys,
+            )
+        )
+        runs = _by_first(
+            self._rows(
+                "SELECT q.user_id, q.quest, q.period, q.completed_at FROM {keys}"
+                " JOIN quest_runs AS q ON q.user_id = k.a",
+                keys,
+            )
+        )
+        for user_id in wanted:
             state = context.states.get(user_id)
             if state is None:
                 context.memories[user_id] = history.Memory()
                 continue
-            rows = self._rows(
-                "SELECT j.time, j.changes FROM {keys} JOIN journal AS j ON j.user_id = k.a ORDER BY j.version",
-                [(user_id,)],
-            )
-            runs = self._rows(
-                "SELECT q.quest, q.period, q.completed_at FROM {keys} JOIN quest_runs AS q ON q.user_id = k.a",
-                [(user_id,)],
-            )
             context.memories[user_id] = history.remember(
                 state,
-                ((at, _decode_changes(changes)) for at, changes in rows),
+                ((at, _decode_changes(changes)) for _, at, changes in rows[user_id]),
                 (
                     (quest, stored_run(catalog.quests[quest], period, completed_at))
-                    for quest, period, completed_at in runs
+                    for _, quest, period, completed_at in runs[user_id]
                     if quest in catalog.quests
                 ),
             )
