@@ -79,10 +79,7 @@ def one_round(server: PostgresServer, url: str, number: int, shares: list[float]
 
 def rate(server: PostgresServer, url: str, place: int) -> float:
     """Return how many events a second the writers record; `place` makes the events new ones."""
-    works = [
-        Work(seed=WRITERS * place + writer, warm=WARM, measured=EVENTS, users=USERS)
-        for writer in range(WRITERS)
-    ]
+    works = [Work(seed=WRITERS * place + writer, warm=WARM, measured=EVENTS, users=USERS) for writer in range(WRITERS)]
     return record(server, url, works).rate
 
 
