@@ -25,7 +25,7 @@ AGAINST = [
     ("an award as one statement, planned each time", ""),
     ("the engine's own rows in batches", ">= 0.25 x"),
 ]
-#: Rounds that come first, for the bytes of the log. A round earlier than what was recorded would measure late events.
+#: Rounds that come first, for the bytes of the log.
 LOG_ROUNDS = 2
 
 
