@@ -182,6 +182,13 @@ def test_8d_a_backdated_last_step_does_not_antedate_the_unlock(open_engine):
     assert unlocked_at(engine, "WRITER") == at("03-09")
 
 
+def test_8d_a_last_step_that_is_late_by_a_moment_is_dated_with_the_latest(open_engine):
+    engine = open_engine(WORLD + achievement("WRITER", when="{ posts = 2 }"))
+    outcomes = post(engine, "03-05T10:00:00.500", "03-05T10:00:00")
+    assert unlocked(outcomes[-1:]) == ["WRITER"]
+    assert unlocked_at(engine, "WRITER") == at("03-05T10:00:00.500")
+
+
 @pytest.mark.parametrize(
     ("tenth", "expected"),
     [

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from laurels.core.periods import Instant
 
 
+#: So late is no later than now: several processes that record for one user differ by as much.
+MOMENT_US = 1_000_000
 #: One odd number in an event can be a quadrillion multiples of a target. What goes beyond this comes with the next
 #: request that changes one of the achievement's metrics.
 UNLOCKS_A_REQUEST_MAX = 1_000
@@ -174,10 +176,11 @@ def _caused_at(draft: Draft, achievement: Achievement) -> Instant:
     """
     Return the latest own time among the requests that changed one of its metrics or unlocked a prerequisite (8.2).
 
-    That is the request's own time, unless the user has been further: then the journal knows.
+    That is the request's own time, unless the user has been further: then the journal knows. It is not asked for a
+    moment: where several processes record for one user, requests come late by milliseconds all the time.
     """
-    if not draft.is_late:
-        return draft.at
+    if draft.at >= draft.state.latest_at - MOMENT_US:
+        return max(draft.at, draft.state.latest_at)
     memory = draft.recall()
     causes = [memory.metric_times[metric] for metric in achievement.metrics if metric in memory.metric_times]
     causes += [memory.unlock_times[code] for code in achievement.requires if code in memory.unlock_times]
