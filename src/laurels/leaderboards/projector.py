@@ -308,17 +308,17 @@ class Projector:
         self._looked_at = time.monotonic()
 
     def _stamp_of(self, board: Leaderboard) -> str:
-        if self._known is None:
+        known = self._known  # Another thread may forget it at any moment.
+        if known is None:
             with self._store.read() as connection:
-                self._look(connection)
-        assert self._known is not None
-        return stamp(board, *self._known)
+                known = self._look(connection)
+        return stamp(board, *known)
 
     def _look(self, connection: Connection) -> tuple[Catalog, str]:
         """Return the catalog and the database's epoch as they are now."""
         epoch = connection.scalars(select(facts.c.value).where(facts.c.name == "epoch")).one()
-        self._known = self._catalog(), epoch
-        return self._known
+        self._known = known = (self._catalog(), epoch)
+        return known
 
     def _settled(self, *, wait_s: float) -> int | None:
         """Return up to where the journal is final, after a moment for what is not yet; None where a worker is at it."""
