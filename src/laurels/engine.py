@@ -22,6 +22,7 @@ import msgspec
 import stamina
 from sqlalchemy import delete
 
+from laurels.audit import note
 from laurels.catalog_file import load_catalog, parse_catalog
 from laurels.core import commands, history
 from laurels.core.catalog import Catalog
@@ -200,23 +201,37 @@ class Engine:
             self._tell(outcomes)
         return outcomes[0] if is_one else outcomes
 
-    def submit(self, request: Event | AnyCommand) -> Future[Outcome]:
+    @overload
+    def submit(self, request: Event | AnyCommand, *, wait: bool = True) -> Future[Outcome]: ...
+    @overload
+    def submit(self, request: Sequence[Event | AnyCommand], *, wait: bool = True) -> Future[list[Outcome]]: ...
+    def submit(
+        self, request: Event | AnyCommand | Sequence[Event | AnyCommand], *, wait: bool = True
+    ) -> Future[Outcome] | Future[list[Outcome]]:
         """
-        Record one request in the background; the future holds its outcome after the commit.
+        Record in the background: one request, or several together or not at all. The future holds what `record` gives.
 
-        An async caller awaits `asyncio.wrap_future(engine.submit(event))`. Malformed requests raise at once.
+        An async caller awaits `asyncio.wrap_future(engine.submit(event, wait=False))`. Malformed requests raise at
+        once. Where too much is waiting to be recorded already this waits too, or without `wait` raises Unavailable
+        `overloaded`.
         """
-        unit = self._unit([request])
-        unit.is_one = True
+        is_one = not isinstance(request, list | tuple)
+        unit = self._unit([request] if is_one else request)  # type: ignore[list-item,arg-type]
+        unit.is_one = is_one
         if self._listeners:
             unit.future.add_done_callback(self._tell_later)
-        self._put(unit)
+        self._put(unit, wait=wait)
         return unit.future
 
-    def _put(self, unit: Unit) -> None:
+    @property
+    def waiting(self) -> int:
+        """Return how many requests wait to be recorded."""
+        return sum(lane.waiting for lane in self._lanes)
+
+    def _put(self, unit: Unit, *, wait: bool = True) -> None:
         """Hand a unit to its lane: that of its first actor, so that what one user does stays in order."""
         actor = unit.requests[0].actor if unit.requests else ""
-        self._lanes[hash(actor) % len(self._lanes)].put(unit)
+        self._lanes[hash(actor) % len(self._lanes)].put(unit, wait=wait)
 
     def award_xp(
         self,
@@ -314,9 +329,10 @@ class Engine:
         """
         self._listeners[change_type].append(listener)
 
-    def _tell_later(self, done: Future[Outcome]) -> None:
-        if done.exception() is None:
-            self._calls.submit(self._tell, [done.result()])
+    def _tell_later(self, done: Future[Outcome] | Future[list[Outcome]]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            found = done.result()
+            self._calls.submit(self._tell, found if isinstance(found, list) else [found])
 
     def _tell(self, outcomes: Sequence[Outcome]) -> None:
         if not self._listeners:
@@ -431,11 +447,25 @@ class Engine:
         """Return the current revision of the catalog, also when another process applied it."""
         return self._adopt_current()
 
-    def apply_catalog(self, catalog: Catalog) -> int:
-        """Make a catalog the current revision and return its number; it acts on what is recorded from then on."""
+    def apply_catalog(
+        self, catalog: Catalog, *, actor: str = "cli", check: Callable[[Catalog], None] | None = None
+    ) -> int:
+        """
+        Make a catalog the current revision and return its number; it acts on what is recorded from then on.
+
+        One that is in force already stays the revision it is. `check` is given the one in force, and may raise; nobody
+        applies another in between. `actor` is who does it, for the audit log.
+        """
         with self._store.write() as transaction:
             transaction.lock_catalog()
+            current = self.catalog_in(transaction.connection)
+            if check is not None:
+                check(current)
+            if current.source == catalog.source:
+                return current.revision
             applied = self._apply(transaction, catalog)
+            detail = {"revision": applied.revision, "name": applied.name}
+            note(transaction.connection, self.now(), actor, "catalog.applied", str(applied.revision), detail)
         self._catalog = applied
         return applied.revision
 
@@ -468,9 +498,13 @@ class Engine:
     def _adopt_current(self) -> Catalog:
         """Return the newest revision that was committed, which is this engine's from now on."""
         with self.read() as connection:
+            return self.catalog_in(connection)
+
+    def catalog_in(self, connection: Connection) -> Catalog:
+        """Return the revision of the catalog that is current in a reader's snapshot; its text is read when it moved."""
+        if reads.current_revision_number(connection) != self._catalog.revision:
             current = reads.current_revision(connection)
-        assert current is not None
-        if current.revision != self._catalog.revision:
+            assert current is not None
             self._catalog = replace(parse_catalog(current.source, format="json"), revision=current.revision)
         return self._catalog
 

@@ -12,13 +12,13 @@ from sqlalchemy import delete, update
 
 from laurels.core import achievements, commands, history, periods, quests, streaks
 from laurels.core.draft import Draft
-from laurels.core.errors import InvalidInput, Unknown
+from laurels.core.errors import Conflict, InvalidInput, Unknown
 from laurels.core.nearest import unknown
 from laurels.core.profile import profile_of
 from laurels.core.requests import check_id, check_limit, check_position, check_text, read_instant, shown
 from laurels.core.state import QuestRun, UserState
 from laurels.store import reads
-from laurels.store.tables import notifications, profiles
+from laurels.store.tables import notifications, profiles, showcases
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -57,6 +57,8 @@ class AchievementView(msgspec.Struct, frozen=True, kw_only=True):
     unlocked_at: datetime | None
     value: int
     target: int
+    showcased: bool = False
+    order: int | None = None
 
 
 class QuestView(msgspec.Struct, frozen=True, kw_only=True):
@@ -83,6 +85,29 @@ class StreakDay(msgspec.Struct, frozen=True):
 
     day: str
     status: streaks.DayStatus | Literal["open"]
+
+
+class Stats(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    What a user did in all: requests by type, on how many days, and the own times of the first and the last.
+
+    Commands have types that a colon leads.
+    """
+
+    requests: int
+    by_type: dict[str, int]
+    active_days: int
+    first_at: datetime | None
+    last_at: datetime | None
+
+
+class Activity(msgspec.Struct, frozen=True, kw_only=True):
+    """One local day of a user's: how many requests were theirs, and what XP and currencies changed by."""
+
+    day: str
+    requests: int
+    xp: int
+    currencies: dict[str, int]
 
 
 class UserHandle:
@@ -160,10 +185,78 @@ class UserHandle:
             unlocked_at = {
                 unlock.achievement: unlock.unlocked_at for unlock in reads.unlocks_of(connection, self.user_id)
             }
+            shown = reads.showcased(connection, self.user_id)
         return [
-            _achievement_view(achievement, state, unlocked_at.get(achievement.code))
+            _achievement_view(achievement, state, unlocked_at.get(achievement.code), shown.get(achievement.code))
             for achievement in catalog.achievements.values()
             if achievement.enabled or achievement.code in state.unlocks
+        ]
+
+    def showcase(self, achievement: str, *, showcased: bool = True, order: int = 0) -> AchievementView:
+        """
+        Show an achievement before others, at a place of the user's choice, or no longer.
+
+        Raises Unknown for one that there is not, and Conflict `achievement_locked` for one that is not unlocked.
+        """
+        check_position(order, "order")
+        if achievement not in self._engine.catalog.achievements:
+            raise Unknown(
+                "unknown_achievement",
+                unknown("achievement", str(achievement), self._engine.catalog.achievements),
+            )
+        with self._engine.write() as transaction:
+            connection = transaction.connection
+            if achievement not in self._state(connection).unlocks:
+                raise Conflict("achievement_locked", f"{self.user_id!r} has not unlocked {achievement!r}.")
+            c = showcases.c
+            connection.execute(delete(showcases).where(c.user_id == self.user_id, c.achievement == achievement))
+            if showcased:
+                row = {"user_id": self.user_id, "achievement": achievement, "place": order}
+                connection.execute(showcases.insert().values(row))
+        return next(view for view in self.achievements() if view.achievement == achievement)
+
+    def stats(self) -> Stats:
+        """Return what the user did in all."""
+        with self._engine.read() as connection:
+            self._state(connection)
+            found = reads.requests_by_type(connection, self.user_id)
+            days = reads.active_day_count(connection, self.user_id)
+        return Stats(
+            requests=sum(count for _, count, _, _ in found),
+            by_type={kind: count for kind, count, _, _ in found},
+            active_days=days,
+            first_at=periods.to_datetime(min(first for _, _, first, _ in found)) if found else None,
+            last_at=periods.to_datetime(max(last for _, _, _, last in found)) if found else None,
+        )
+
+    def activity(self, *, before: str | None = None, limit: int = 100) -> list[Activity]:
+        """
+        Return the days on which something happened to the user, the latest first.
+
+        `before` is the day from which on they were read already.
+        """
+        check_limit(limit)
+        label = None
+        if before is not None:
+            try:
+                label = periods.parse_period_key("daily", before)
+            except ValueError as error:
+                raise InvalidInput("invalid_period", str(error), "before") from None
+        with self._engine.read() as connection:
+            self._state(connection)
+            days = reads.days_of(connection, self.user_id, before=label, limit=limit)
+            bounds = {"first": days[-1][0], "last": days[0][0]} if days else {"first": 0, "last": -1}
+            totals = reads.totals_of(connection, self.user_id, **bounds)
+        return [
+            Activity(
+                day=periods.period_key("daily", day),
+                requests=count,
+                xp=totals.get((day, "xp"), 0),
+                currencies={
+                    unit: total for (on, unit), total in sorted(totals.items()) if on == day and unit != "xp" and total
+                },
+            )
+            for day, count in days
         ]
 
     def quests(self) -> list[QuestView]:
@@ -402,7 +495,9 @@ def _given(value: T | msgspec.UnsetType, otherwise: T) -> T:
     return otherwise if isinstance(value, msgspec.UnsetType) else value
 
 
-def _achievement_view(achievement: Achievement, state: UserState, unlocked_at: Instant | None) -> AchievementView:
+def _achievement_view(
+    achievement: Achievement, state: UserState, unlocked_at: Instant | None, place: int | None
+) -> AchievementView:
     value, target = achievements.progress(achievement, state.value)
     return AchievementView(
         achievement=achievement.code,
@@ -418,6 +513,8 @@ def _achievement_view(achievement: Achievement, state: UserState, unlocked_at: I
         unlocked_at=None if unlocked_at is None else periods.to_datetime(unlocked_at),
         value=value,
         target=target,
+        showcased=place is not None,
+        order=place,
     )
 
 

@@ -100,10 +100,23 @@ class Lane:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def put(self, unit: Unit) -> None:
-        """Hand a unit over. Raises Unavailable `engine_closed` after `close`."""
+    @property
+    def waiting(self) -> int:
+        """Return how many requests were handed over and are in no batch yet."""
+        return self._waiting
+
+    def put(self, unit: Unit, *, wait: bool = True) -> None:
+        """
+        Hand a unit over; where too much waits, wait too.
+
+        Raises Unavailable `overloaded` instead of waiting, if told not to, and `engine_closed` after `close`.
+        """
         with self._changed:
             while self._waiting >= WAITING_REQUESTS_MAX and not self._closed:
+                if not wait:
+                    raise Unavailable(
+                        "overloaded", "Too much is waiting to be recorded; try again in a moment.", retryable=True
+                    )
                 self._changed.wait()
             if self._closed:
                 raise Unavailable("engine_closed", "The engine is closed; open it again.")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict, TomlConfigSettingsSource
@@ -40,6 +40,8 @@ _WANTED = {
     "finite_number": "a number",
     "greater_than_equal": "at least {ge:g}",
     "less_than_equal": "at most {le:g}",
+    "greater_than": "more than {gt:g}",
+    "literal_error": "one of {expected}",
 }
 
 
@@ -62,6 +64,26 @@ class Settings(BaseSettings):
     future_max_s: int = Field(
         300, ge=0, le=86_400, description="How far an event's own time may lie after now, as clocks differ."
     )
+    host: str = Field("127.0.0.1", description="Where `serve` listens; 0.0.0.0 for every network of the machine.")
+    port: int = Field(8000, ge=0, le=65_535, description="The port that `serve` listens on; 0 for a free one.")
+    workers: int = Field(1, ge=1, le=64, description="How many processes serve.")
+    root_path: str = Field("", description="Under which path a proxy serves this, such as /laurels.")
+    token_key: str = Field(
+        "", repr=False, description="What users' tokens (JWT) are signed with: a secret, or a public key as PEM."
+    )
+    token_algorithm: Literal["HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"] = Field(
+        "HS256", description="The one algorithm in which users' tokens are signed."
+    )
+    cors_origins: str = Field(
+        "", description="Origins whose pages may call from browsers, separated by spaces, such as https://app.example."
+    )
+    rate_limit: str = Field(
+        "10000/second", description="How often one key may call, such as 600/minute; empty for no limit."
+    )
+    body_bytes_max: int = Field(
+        16 * 2**20, ge=1_024, description="How large a body may be; streams of events (NDJSON) may be larger."
+    )
+    body_pause_s_max: float = Field(30.0, gt=0, le=3_600, description="How long nothing of a body may come.")
     debug: bool = Field(default=False, description="Show where in the program an error came from.")
 
     @classmethod

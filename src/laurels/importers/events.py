@@ -99,25 +99,36 @@ def parse_event(text: bytes) -> Event:
         found = msgspec.json.decode(text)
     except (msgspec.MsgspecError, RecursionError) as error:
         raise InvalidInput("invalid_event", f"no JSON that can be read: {error}") from None
+    return event_of(found)
+
+
+def event_of(found: object, path: str = "") -> Event:
+    """
+    Return the event that a decoded JSON object describes.
+
+    Raises InvalidInput with all that is wrong with its form; `path` is where it stands.
+    """
     if not isinstance(found, dict):
-        raise InvalidInput("invalid_event", f"an event is an object with {', '.join(REQUIRED)}")
+        raise InvalidInput("invalid_event", f"an event is an object with {', '.join(REQUIRED)}", path)
     problems = [unknown("field", name, FIELDS) for name in found if name not in FIELDS]
     problems += [f"{name} is missing" for name in REQUIRED if name not in found]
-    try:
-        time = _time(found.get("time"))
-    except ValueError as error:
-        problems.append(f"time: {error}")
     if problems:
-        raise InvalidInput("invalid_event", "; ".join(problems))
+        raise InvalidInput("invalid_event", "; ".join(problems), path)
+    time = time_of(found.get("time"), f"{path}.time".removeprefix("."))
     return Event(found["type"], user=found["user"], id=found["id"], time=time, data=found.get("data"))
 
 
-def _time(text: object) -> datetime | None:
+def time_of(text: object, path: str) -> datetime | None:
+    """Return the time that a text says, None for None. Raises InvalidInput `naive_time` or `invalid_time`."""
     if text is None:
         return None
-    if not isinstance(text, str):
-        raise ValueError(f"{text!r:.60} is not text such as 2026-03-01T10:00:00Z")  # noqa: TRY004  the sender's mistake
-    return periods.to_datetime(periods.parse_instant(text))
+    try:
+        if not isinstance(text, str):
+            raise ValueError(f"{text!r:.60} is not text such as 2026-03-01T10:00:00Z")  # noqa: TRY004,TRY301
+        return periods.to_datetime(periods.parse_instant(text))
+    except ValueError as error:
+        code = "naive_time" if isinstance(error, periods.NaiveTime) else "invalid_time"
+        raise InvalidInput(code, str(error), path) from None
 
 
 def _unpacked(file: BinaryIO) -> BinaryIO:

@@ -14,6 +14,7 @@ import msgspec
 
 from laurels.core import periods
 from laurels.core.errors import InvalidInput
+from laurels.core.periods import PeriodKind
 from laurels.core.requests import check_id, check_limit, check_position, read_instant, shown
 from laurels.protocols import Ranking
 from laurels.store import reads
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from laurels.core.catalog import Leaderboard
-    from laurels.core.periods import Instant, PeriodKind
+    from laurels.core.periods import Instant
     from laurels.protocols import Leaderboards, Place
 
 

@@ -111,8 +111,7 @@ class SqlLeaderboards:
 
     def around(self, ranking: Ranking, user_id: str, count: int) -> list[Place]:
         """Return `count` lines with the user in the middle, shifted at the ends; none for one who is not listed."""
-        hidden = self._hidden(ranking)
-        lines = self._lines_of(ranking, [user_id], hidden)
+        lines, hidden = self._lines_of(ranking, [user_id])
         if not lines:
             return []
         (place,) = self._above(ranking, "first", lines, hidden)
@@ -120,8 +119,7 @@ class SqlLeaderboards:
 
     def ranks(self, ranking: Ranking, user_ids: Sequence[str]) -> dict[str, int]:
         """Return the ranks of those of these users who are listed."""
-        hidden = self._hidden(ranking)
-        lines = self._lines_of(ranking, user_ids, hidden)
+        lines, hidden = self._lines_of(ranking, user_ids)
         above = self._above(ranking, ranking.board.ties, lines, hidden)
         return {line.user_id: 1 + number for line, number in zip(lines, above, strict=True)}
 
@@ -169,18 +167,23 @@ class SqlLeaderboards:
         rows = self._connection.execute(_HIDDEN[self._connection.dialect.name == "sqlite"], _named(ranking))
         return sorted(_Line(*row) for row in rows)
 
-    def _lines_of(self, ranking: Ranking, user_ids: Sequence[str], hidden: Sequence[_Line]) -> list[_Line]:
+    def _lines_of(self, ranking: Ranking, user_ids: Sequence[str]) -> tuple[list[_Line], list[_Line]]:
+        """Return the lines of those of these users who are listed, and those of all who opted out, in their order."""
         if not user_ids:
-            return []
-        found = _read(
-            self._connection,
-            standings.name,
-            StandingRow._fields[:4],
-            ("score", "reached_at", "user_id"),
-            [(ranking.board.code, ranking.period, ranking.member_of, user_id) for user_id in user_ids],
+            return [], []
+        key = StandingRow._fields[:4]
+        keys = [(ranking.board.code, ranking.period, ranking.member_of, user_id) for user_id in user_ids]
+        source, values = _rows(self._connection, key, keys)
+        hidden = _HIDDEN[self._connection.dialect.name == "sqlite"].text
+        listed = _joined(self._connection, source, standings.name, key)
+        statement = text(
+            f"SELECT *, 1 AS hidden FROM ({hidden}) AS h"
+            f" UNION ALL SELECT -t.score, t.reached_at, t.user_id, 0 FROM {listed}"
         )
-        unseen = {line.user_id for line in hidden}
-        return [_Line(-score, at, user_id) for score, at, user_id in found if user_id not in unseen]
+        rows = self._connection.execute(statement, values | _named(ranking)).all()
+        unseen = sorted(_Line(*line) for *line, is_hidden in rows if is_hidden)
+        ids = {line.user_id for line in unseen}
+        return [_Line(*line) for *line, is_hidden in rows if not is_hidden and line[2] not in ids], unseen
 
     def _above(self, ranking: Ranking, ties: str, lines: Sequence[_Line], hidden: Sequence[_Line]) -> list[int]:
         """Return how many stand above each line: users, or different scores where ties are dense."""

@@ -6,13 +6,22 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from sqlalchemy import BigInteger, Integer, Text, column, func, select, table, tuple_
+from sqlalchemy import BigInteger, Integer, Text, case, column, func, select, table, tuple_
 
 from laurels.core.changes import Change, Outcome, QuestLeft, Skip, addressed
 from laurels.core.notifications import Notification
 from laurels.core.periods import to_datetime
 from laurels.core.state import QuestRun, UserState
-from laurels.store.tables import catalog_revisions, journal, notifications, profiles, quest_runs, unlocks, users
+from laurels.store.tables import (
+    catalog_revisions,
+    journal,
+    notifications,
+    profiles,
+    quest_runs,
+    showcases,
+    unlocks,
+    users,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -44,6 +53,7 @@ entries = table(
     column("source", Text),
     column("reason", Text),
     column("time", BigInteger),
+    column("day", Integer),
     column("seq", BigInteger),
 )
 
@@ -281,12 +291,66 @@ def outcome_of(connection: Connection, user_id: str, request_id: str) -> Outcome
     )
 
 
+def requests_by_type(connection: Connection, user_id: str) -> list[tuple[str, int, Instant, Instant]]:
+    """Return, by type, how many requests a user made, and the own times of the earliest and the latest."""
+    c = journal.c
+    query = select(c.type, func.count(), func.min(c.time), func.max(c.time)).group_by(c.type).order_by(c.type)
+    return [(*row,) for row in connection.execute(query.where(c.user_id == user_id, c.actor_id == user_id))]
+
+
+def active_day_count(connection: Connection, user_id: str) -> int:
+    """Return on how many days a user did something."""
+    c = journal.c
+    query = select(func.count(c.day.distinct())).where(c.user_id == user_id, c.actor_id == user_id)
+    return connection.scalar(query) or 0
+
+
+def days_of(connection: Connection, user_id: str, *, before: int | None, limit: int) -> list[tuple[int, int]]:
+    """Return the days with anything in a user's journal, the latest first, and how many of their requests each has."""
+    c = journal.c
+    own = func.sum(case((c.actor_id == user_id, 1), else_=0))
+    query = select(c.day, own).where(c.user_id == user_id).group_by(c.day).order_by(c.day.desc()).limit(limit)
+    if before is not None:
+        query = query.where(c.day < before)
+    return [(day, int(count)) for day, count in connection.execute(query)]
+
+
+def totals_of(connection: Connection, user_id: str, *, first: int, last: int) -> dict[tuple[int, str], int]:
+    """Return by day and unit what a user's entries of some days add up to."""
+    c = entries.c
+    query = select(c.day, c.unit, func.sum(c.amount)).where(c.user_id == user_id, c.day >= first, c.day <= last)
+    return {(day, unit): int(total) for day, unit, total in connection.execute(query.group_by(c.day, c.unit))}
+
+
+def showcased(connection: Connection, user_id: str) -> dict[str, int]:
+    """Return the achievements that a user shows first, and their places."""
+    query = select(showcases.c.achievement, showcases.c.place).where(showcases.c.user_id == user_id)
+    return {row.achievement: row.place for row in connection.execute(query)}
+
+
+def unlockers(
+    connection: Connection, achievement: str, *, after: tuple[Instant, str] | None, limit: int
+) -> list[StoredUnlock]:
+    """Return who unlocked an achievement for the first time, the earliest first; who opted out is left out."""
+    c = unlocks.c
+    opted_out = select(profiles.c.user_id).where(profiles.c.opted_out == 1)
+    query = _unlock_columns().where(c.achievement == achievement, c.times == 1, c.user_id.not_in(opted_out))
+    if after is not None:
+        query = query.where(tuple_(c.unlocked_at, c.user_id) > after)
+    return [StoredUnlock(*row) for row in connection.execute(query.order_by(c.unlocked_at, c.user_id).limit(limit))]
+
+
 def current_revision(connection: Connection) -> Revision | None:
     """Return the newest catalog revision, or None where none was ever applied."""
     columns = (catalog_revisions.c.revision, catalog_revisions.c.source)
     query = select(*columns).order_by(catalog_revisions.c.revision.desc()).limit(1)
     row = connection.execute(query).one_or_none()
     return None if row is None else Revision(*row)
+
+
+def current_revision_number(connection: Connection) -> int:
+    """Return the number of the newest catalog revision, 0 where none was ever applied."""
+    return connection.scalar(select(func.max(catalog_revisions.c.revision))) or 0
 
 
 def revision_of(connection: Connection, source: str) -> int | None:

@@ -246,3 +246,42 @@ facts = Table(
     Column("value", Text, nullable=False),
     comment="What the database knows of itself, such as its epoch",
 )
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    Column("key_id", Code, primary_key=True, comment="the part of a key that may be shown"),
+    Column("name", Text, nullable=False),
+    Column("scopes", Text, nullable=False, comment="JSON"),
+    Column("secret_hash", LargeBinary, nullable=False, comment="SHA-256 of the whole key"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, comment="null for never; a rotated key's end of overlap"),
+    Column("revoked_at", BigInteger),
+    Column("last_used_at", BigInteger, comment="to the minute"),
+    Column("replaced_by", Code, comment="the key that it was rotated into"),
+    comment="Who may call: keys are not stored, only what proves them",
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("number", Number, primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False, comment="a key's id, or `cli`"),
+    Column("action", Code, nullable=False, comment="such as key.created"),
+    Column("target", Text, nullable=False),
+    Column("detail", Text, nullable=False, comment="JSON; never a secret"),
+    sqlite_autoincrement=True,
+    comment="Every administrative act",
+)
+
+showcases = Table(
+    "showcases",
+    metadata,
+    Column("user_id", Code),
+    Column("achievement", Code),
+    Column("place", Integer, nullable=False),
+    PrimaryKeyConstraint("user_id", "achievement"),
+    sqlite_with_rowid=False,
+    comment="Which achievements users show first",
+)

@@ -1,0 +1,121 @@
+"""The application: its routes, what stands before them, and the OpenAPI document that describes them."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+
+import laurels
+from laurels.http import (
+    achievements,
+    administration,
+    catalog,
+    events,
+    health,
+    leaderboards,
+    pages,
+    problems,
+    quests,
+    users,
+    wallet,
+    wire,
+)
+from laurels.http.auth import KeyRing, Tokens
+from laurels.http.bodies import Bodies
+from laurels.http.gate import Gate
+from laurels.http.limits import Limiter
+from laurels.http.service import Service
+from laurels.settings import read_settings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from laurels.engine import Engine
+    from laurels.settings import Settings
+
+DESCRIPTION = """
+XP and levels, currencies with a provable ledger, achievements, quests, streaks and leaderboards: exactly once, and
+explained. Every write is a request with an id of yours, and safe to repeat; every answer comes after the commit.
+"""
+RESOURCES = (events, users, wallet, quests, achievements, leaderboards, catalog, administration, health)
+
+
+def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
+    """
+    Return the ASGI application on an engine, to be served or to be mounted into another application.
+
+    The engine stays its owner's to close. `settings` are those in force where none are given. Mounted, it needs its
+    lifespan run by the application it is mounted into (see the guide); what is missing without is the work that goes on
+    by itself: leaderboards on PostgreSQL and in Redis, the live stream, webhooks.
+    """
+    settings = settings or read_settings()
+    service = Service(
+        engine=engine,
+        settings=settings,
+        keys=KeyRing(engine),
+        tokens=Tokens(settings),
+        limiter=Limiter(settings),
+    )
+    app = FastAPI(
+        title="Laurels",
+        version=laurels.__version__,
+        description=DESCRIPTION,
+        docs_url=None,
+        redoc_url=None,
+        lifespan=_lifespan,
+        generate_unique_id_function=lambda route: route.name,
+        middleware=_middleware(service),
+    )
+    app.state.laurels = service
+    problems.install(app)
+    for resource in RESOURCES:
+        app.include_router(resource.router)
+    pages.install(app)
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    """Run what goes on by itself for as long as the application does."""
+    yield
+
+
+def _middleware(service: Service) -> list[Middleware]:
+    """Return what every call passes, the outermost first."""
+    settings = service.settings
+    found = [
+        Middleware(Gate, service=service),
+        Middleware(Bodies, bytes_max=settings.body_bytes_max, pause_s_max=settings.body_pause_s_max),
+    ]
+    origins = settings.cors_origins.split()
+    if origins:  # A browser asks what it may before it sends any key, so this stands before the gate.
+        cors = Middleware(
+            CORSMiddleware,
+            allow_origins=origins,
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID"],
+            expose_headers=["ETag", "Idempotent-Replayed", "RateLimit", "RateLimit-Policy", "Retry-After"],
+            max_age=600,
+        )
+        found.insert(0, cors)
+    return found
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """Return the OpenAPI document, with the shapes of answers that come from the engine's structs."""
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=_TAGS
+        )
+        document.setdefault("components", {}).setdefault("schemas", {}).update(wire.components)
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+_TAGS = [{"name": resource.router.tags[0], "description": resource.__doc__} for resource in RESOURCES]

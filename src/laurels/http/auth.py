@@ -1,0 +1,150 @@
+"""
+Who calls, and what they may: keys of programs, and tokens of single users.
+
+The gate (gate.py) finds out who calls before anything of the request is read; a route then says which scope it wants
+by the type of its `caller` parameter, which the OpenAPI document shows. A route without such a parameter does not
+exist: the tests see to it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import jwt
+from fastapi import Request, Security
+from fastapi.security import HTTPBearer, SecurityScopes
+
+from laurels import keys
+from laurels.core.errors import SettingInvalid
+from laurels.core.requests import is_id
+from laurels.http.problems import Refused
+from laurels.http.wire import SLASH
+
+if TYPE_CHECKING:
+    from laurels.core.periods import Instant
+    from laurels.engine import Engine
+    from laurels.keys import Proof
+    from laurels.settings import Settings
+
+#: A key that was revoked, and one that was made elsewhere, is known to be so after this long.
+FRESH_S = 0.5
+USER = "user"
+MINUTE_US = 60_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls: a key by its id and scopes, or a user by a token of the application's."""
+
+    key_id: str = ""
+    scopes: frozenset[str] = frozenset()
+    user_id: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Return what the audit log and rate limits know the caller by."""
+        return self.key_id or f"user:{self.user_id}"
+
+    def may(self, scope: str) -> bool:
+        """Whether a key has a scope; a token has none."""
+        return scope in self.scopes or "admin" in self.scopes
+
+
+class KeyRing:
+    """The keys that are good, as of half a second ago, so that a request need not ask the database."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._proofs: dict[str, Proof] = {}
+        self._fresh_until = float("-inf")
+        self._looking = asyncio.Lock()
+        self._used: dict[str, Instant] = {}
+
+    async def caller_of(self, key: str) -> Caller | None:
+        """Return whose key this is; None for one that is wrong, revoked or expired."""
+        key_id = keys.key_id_of(key)
+        if key_id is None:
+            return None
+        if time.monotonic() > self._fresh_until:
+            async with self._looking:
+                if time.monotonic() > self._fresh_until:
+                    await asyncio.to_thread(self._look)
+        proof, now = self._proofs.get(key_id), self._engine.now()
+        if proof is None or not proof.holds(key, now):
+            return None
+        if now - proof.last_used_at >= keys.USED_EVERY_US:
+            self._used[key_id] = now - now % MINUTE_US
+        return Caller(key_id, proof.scopes)
+
+    def _look(self) -> None:
+        if self._used:
+            used, self._used = self._used, {}
+            keys.used(self._engine, used)
+        with self._engine.read() as connection:
+            self._proofs = keys.proofs(connection)
+        self._fresh_until = time.monotonic() + FRESH_S
+
+
+class Tokens:
+    """
+    JSON Web Tokens that the application signs for its users: one algorithm, one key, and `sub` is the user.
+
+    Nothing else in a token means anything here, but that `exp` and `nbf` hold where they stand.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._key: Any = settings.token_key
+        self._algorithm = settings.token_algorithm
+        if settings.token_key:
+            try:
+                self._key = jwt.get_algorithm_by_name(self._algorithm).prepare_key(settings.token_key)
+            except (ValueError, TypeError, jwt.PyJWTError) as error:
+                raise SettingInvalid(f"token_key is no key for {self._algorithm}: {error}") from None
+
+    def caller_of(self, token: str) -> Caller | None:
+        """Return whose token this is; None for one that is wrong or over, or where no tokens are taken."""
+        if not self._key:
+            return None
+        try:
+            claims = jwt.decode(
+                token,
+                self._key,
+                algorithms=[self._algorithm],
+                options={"require": ["sub"], "verify_aud": False, "verify_iss": False, "verify_iat": False},
+            )
+        except (jwt.PyJWTError, ValueError):
+            return None
+        user_id = claims["sub"]
+        return Caller(user_id=user_id) if is_id(user_id) else None
+
+
+async def authorize(
+    request: Request,
+    wanted: SecurityScopes,
+    _shown: Annotated[object, Security(HTTPBearer(auto_error=False, description="A key, or a user's token."))],
+) -> Caller:
+    """Return the caller if they may do what a route wants; `user` in it lets users do it, for themselves alone."""
+    caller: Caller = request.scope["laurels.caller"]
+    if caller.user_id is not None:
+        if USER not in wanted.scopes:
+            raise Refused(403, "forbidden", "A user's token cannot do this; it takes a key of the application's.")
+        if request.path_params.get("user_id", caller.user_id).replace(SLASH, "/") != caller.user_id:
+            raise Refused(403, "forbidden", "A user's token reads and claims for that user alone.")
+        return caller
+    scopes = [scope for scope in wanted.scopes if scope != USER]
+    if not any(map(caller.may, scopes)):
+        raise Refused(403, "forbidden", f"This takes a key with the scope {' or '.join(scopes)}.")
+    return caller
+
+
+#: What a route takes as its `caller`: a key with that scope (or `admin`).
+Ingest = Annotated[Caller, Security(authorize, scopes=["ingest"])]
+Wallet = Annotated[Caller, Security(authorize, scopes=["wallet"])]
+Read = Annotated[Caller, Security(authorize, scopes=["read"])]
+Admin = Annotated[Caller, Security(authorize, scopes=["admin"])]
+#: And a user's token: to read what is public or their own, and to claim what is theirs.
+ReadOrUser = Annotated[Caller, Security(authorize, scopes=["read", USER])]
+WalletOrUser = Annotated[Caller, Security(authorize, scopes=["wallet", USER])]

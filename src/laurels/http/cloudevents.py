@@ -1,0 +1,134 @@
+"""
+CloudEvents 1.0 over HTTP as Laurels' events: `subject` is the user, `source#id` the request's id.
+
+Structured (one object), batched (a list of them) and binary (attributes in `ce-…` headers, the data as the body).
+Extension attributes are allowed and left alone, as the specification asks.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+import msgspec
+
+from laurels.core.errors import InvalidInput
+from laurels.core.events import Event
+from laurels.core.requests import shown
+from laurels.importers.events import time_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STRUCTURED = "application/cloudevents+json"
+BATCH = "application/cloudevents-batch+json"
+VERSION = "1.0"
+PREFIX = "ce-"
+REQUIRED = ("specversion", "id", "source", "type", "subject")
+
+
+def of_headers(headers: Mapping[str, str], media_type: str, body: bytes) -> Event:
+    """Return the event of a request in binary mode. Raises InvalidInput."""
+    found: dict[str, Any] = {
+        name.removeprefix(PREFIX): unquote(value) for name, value in headers.items() if name.startswith(PREFIX)
+    }
+    if body:
+        found["datacontenttype"] = media_type
+        if not _is_json(media_type):
+            raise _not_json(media_type, "")
+        try:
+            found["data"] = msgspec.json.decode(body)
+        except (msgspec.MsgspecError, RecursionError) as error:
+            raise InvalidInput("unreadable", f"The body is no JSON that can be read: {error}.") from None
+    return of_object(found, "")
+
+
+def of_batch(found: object, events_max: int) -> list[Event]:
+    """Return the events of a batch. Raises InvalidInput."""
+    if not isinstance(found, list):
+        raise InvalidInput("invalid_event", "a batch of CloudEvents is a list of them", "events")
+    if not 1 <= len(found) <= events_max:
+        raise InvalidInput("batch_too_large", f"1 to {events_max:,} events go together, not {len(found):,}.", "events")
+    return [of_object(one, f"events[{place}]") for place, one in enumerate(found)]
+
+
+def of_object(found: object, path: str) -> Event:
+    """Return the event that a CloudEvent in JSON is. Raises InvalidInput with what is missing or not understood."""
+    if not isinstance(found, dict):
+        raise InvalidInput("invalid_event", f"a CloudEvent is an object with {', '.join(REQUIRED)}", path)
+    missing = [name for name in REQUIRED if found.get(name) in (None, "")]
+    if missing:
+        raise InvalidInput("invalid_event", f"{', '.join(missing)} missing: `subject` is the user", path)
+    for name in REQUIRED:
+        if not isinstance(found[name], str):
+            raise InvalidInput("invalid_event", f"{shown(found[name])} is not text", f"{path}.{name}".removeprefix("."))
+    if found["specversion"] != VERSION:
+        raise InvalidInput("invalid_event", f"specversion is {shown(found['specversion'])}, known is {VERSION}", path)
+    if "data_base64" in found:
+        raise _not_json("data_base64", path)
+    data_type = found.get("datacontenttype")
+    if data_type is not None and not (isinstance(data_type, str) and _is_json(data_type)):
+        raise _not_json(data_type, path)
+    return Event(
+        found["type"],
+        user=found["subject"],
+        id=f"{found['source']}#{found['id']}",
+        time=time_of(found.get("time"), f"{path}.time".removeprefix(".")),
+        data=found.get("data"),
+    )
+
+
+def _is_json(media_type: str) -> bool:
+    essence = media_type.partition(";")[0].strip().lower()
+    return essence == "application/json" or essence.endswith("+json")
+
+
+def _not_json(found: object, path: str) -> InvalidInput:
+    return InvalidInput(
+        "invalid_data", f"An event's data is a JSON object, not {shown(found)}.", f"{path}.data".removeprefix(".")
+    )
+
+
+_EVENT = {
+    "type": "object",
+    "required": ["id", "type", "user"],
+    "additionalProperties": False,
+    "properties": {
+        "id": {"type": "string", "minLength": 1, "maxLength": 255, "description": "Yours; safe to send again."},
+        "type": {"type": "string", "pattern": "^[a-z0-9_.]{1,100}$", "examples": ["post.created"]},
+        "user": {"type": "string", "minLength": 1, "maxLength": 255},
+        "time": {"type": ["string", "null"], "format": "date-time", "description": "When; now if absent."},
+        "data": {"type": ["object", "null"], "additionalProperties": True},
+    },
+}
+_CLOUD_EVENT = {
+    "type": "object",
+    "required": list(REQUIRED),
+    "additionalProperties": True,
+    "properties": {
+        "specversion": {"const": VERSION},
+        "id": {"type": "string", "minLength": 1},
+        "source": {"type": "string", "minLength": 1, "format": "uri-reference"},
+        "type": {"type": "string", "pattern": "^[a-z0-9_.]{1,100}$"},
+        "subject": {"type": "string", "minLength": 1, "maxLength": 255, "description": "The user."},
+        "time": {"type": "string", "format": "date-time"},
+        "datacontenttype": {"type": "string", "const": "application/json"},
+        "data": {"type": "object", "additionalProperties": True},
+    },
+}
+_EVENTS = {
+    "type": "object",
+    "required": ["events"],
+    "additionalProperties": False,
+    "properties": {"events": {"type": "array", "minItems": 1, "maxItems": 1_000, "items": _EVENT}},
+}
+#: What the OpenAPI document says of the body of `POST /v1/events`.
+REQUEST_BODY = {
+    "required": True,
+    "content": {
+        "application/json": {"schema": {"oneOf": [_EVENT, _EVENTS]}},
+        STRUCTURED: {"schema": _CLOUD_EVENT},
+        BATCH: {"schema": {"type": "array", "minItems": 1, "maxItems": 1_000, "items": _CLOUD_EVENT}},
+        "application/x-ndjson": {"schema": {"type": "string", "description": "One event a line, any number."}},
+    },
+}

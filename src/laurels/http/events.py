@@ -1,0 +1,103 @@
+"""Events: what users did. One, a batch, CloudEvents, or a stream of lines that may be as long as you like."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from laurels.core.changes import outcome_as_json
+from laurels.core.errors import InvalidInput
+from laurels.http import cloudevents, ndjson
+from laurels.http.auth import Ingest
+from laurels.http.bodies import NDJSON
+from laurels.http.problems import Refused
+from laurels.http.service import service_of
+from laurels.http.wire import Outcomes, answers, reply
+from laurels.importers.events import event_of
+
+if TYPE_CHECKING:
+    from laurels.core.events import Event
+
+EVENTS_MAX = 1_000
+JSON = "application/json"
+LARGE_BYTES = 128 * 1024
+
+router = APIRouter(prefix="/v1", tags=["events"])
+
+
+@router.post(
+    "/events",
+    summary="Record events",
+    response_class=Response,
+    responses=answers(Outcomes, description="All of them were recorded, or had been before."),
+    openapi_extra={"requestBody": cloudevents.REQUEST_BODY},
+)
+async def record_events(request: Request, caller: Ingest) -> Response:
+    """
+    Record one event, up to a thousand together or not at all, or any number as NDJSON in order.
+
+    An event with an id that its user already has is a `duplicate` and changes nothing. The answer comes after the
+    commit. 503 with `Retry-After` means that nothing was recorded.
+    """
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media_type == NDJSON:
+        return ndjson.answer(request, service_of(request).engine)
+    body = await request.body()
+    if len(body) < LARGE_BYTES:
+        found = _events(request, media_type, body)
+    else:  # Others are not to wait for it.
+        found = await asyncio.to_thread(_events, request, media_type, body)
+    engine = service_of(request).engine
+    if isinstance(found, list):
+        try:
+            outcomes = await asyncio.wrap_future(engine.submit(found, wait=False))
+        except InvalidInput as error:
+            error.path = f"events{error.path}" if error.path.startswith("[") else f"events[0].{error.path}"
+            raise
+    else:
+        outcomes = [await asyncio.wrap_future(engine.submit(found, wait=False))]
+    return reply({"outcomes": [outcome_as_json(outcome) for outcome in outcomes]})
+
+
+def _events(request: Request, media_type: str, body: bytes) -> Event | list[Event]:
+    """Return the event that a body is, or the events that it holds."""
+    if "ce-specversion" in request.headers:
+        return cloudevents.of_headers(request.headers, media_type, body)
+    if media_type == cloudevents.STRUCTURED:
+        return cloudevents.of_object(decoded(body), "")
+    if media_type == cloudevents.BATCH:
+        return cloudevents.of_batch(decoded(body), EVENTS_MAX)
+    if media_type != JSON:
+        raise Refused(
+            415,
+            "unsupported_media_type",
+            f"{media_type or 'Nothing'!r:.60} is no form in which events come: {JSON}, {cloudevents.STRUCTURED}, "
+            f"{cloudevents.BATCH}, {NDJSON}, or a CloudEvent in ce-… headers.",
+            {"Accept-Post": f"{JSON}, {cloudevents.STRUCTURED}, {cloudevents.BATCH}, {NDJSON}"},
+        )
+    found = decoded(body)
+    if not isinstance(found, dict) or "events" not in found:
+        return event_of(found)
+    events = found["events"]
+    if not isinstance(events, list) or set(found) != {"events"}:
+        raise InvalidInput("invalid_event", "a batch is an object with `events`, a list, and nothing else", "events")
+    check_count(len(events))
+    return [event_of(one, f"events[{place}]") for place, one in enumerate(events)]
+
+
+def check_count(events: int) -> None:
+    """Raise InvalidInput unless so many events can come together."""
+    if not 1 <= events <= EVENTS_MAX:
+        raise InvalidInput("batch_too_large", f"1 to {EVENTS_MAX:,} events go together, not {events:,}.", "events")
+
+
+def decoded(body: bytes) -> Any:
+    """Return what a body says as JSON. Raises InvalidInput `unreadable`."""
+    try:
+        return msgspec.json.decode(body)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise InvalidInput("unreadable", f"The body is no JSON that can be read: {error}.") from None

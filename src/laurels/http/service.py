@@ -1,0 +1,31 @@
+"""What one running service holds: the engine, the keys it knows, and how it was told to behave."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
+    from laurels.engine import Engine
+    from laurels.http.auth import KeyRing, Tokens
+    from laurels.http.limits import Limiter
+    from laurels.settings import Settings
+
+
+@dataclass(slots=True, kw_only=True)
+class Service:
+    """The parts that routes use; there is one for each application, in its state."""
+
+    engine: Engine
+    settings: Settings
+    keys: KeyRing
+    tokens: Tokens
+    limiter: Limiter
+
+
+def service_of(connection: HTTPConnection) -> Service:
+    """Return the service that a request came to."""
+    service: Service = connection.app.state.laurels
+    return service

@@ -1,0 +1,210 @@
+"""XP and currencies that the application itself moves: awards, spending, holds, transfers, refunds."""
+
+from __future__ import annotations
+
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from datetime import datetime
+from typing import Annotated
+
+import msgspec
+from fastapi import APIRouter, Request
+from pydantic import BeforeValidator, WithJsonSchema
+from starlette.responses import Response
+
+from laurels.core import commands
+from laurels.core.changes import Outcome, outcome_as_json
+from laurels.core.errors import Unknown
+from laurels.http.auth import Admin, Wallet
+from laurels.http.service import service_of
+from laurels.http.wire import (
+    Amount,
+    Body,
+    Code,
+    HoldOut,
+    IdempotencyKey,
+    PublicOutcome,
+    SignedAmount,
+    UserId,
+    answers,
+    reply_once,
+)
+from laurels.importers.events import time_of
+
+router = APIRouter(prefix="/v1", tags=["wallet"], default_response_class=Response)
+OUTCOME = answers(PublicOutcome, description="What it caused. Repeated, the same, with `Idempotent-Replayed: true`.")
+HELD = answers(HoldOut, status=201, description="The hold, whose `id` captures and releases it.")
+
+
+class Award(Body):
+    """How much, and for what. With `source_id` the same source pays once, whatever the request's id."""
+
+    amount: Amount
+    source: str = ""
+    source_id: str | None = None
+    reason: str | None = None
+
+
+class Adjustment(Body):
+    """By how much a balance is corrected; neither earned nor spent."""
+
+    amount: SignedAmount
+    source: str = ""
+    source_id: str | None = None
+    reason: str | None = None
+
+
+class Spending(Body):
+    """How much is spent, and on what."""
+
+    amount: Amount
+    reason: str | None = None
+
+
+Instant = Annotated[
+    datetime | None,
+    BeforeValidator(lambda text: time_of(text, "expires_at")),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}),
+]
+
+
+class Holding(Body):
+    """How much is set aside, and until when; without `expires_at` until it is captured or released."""
+
+    amount: Amount
+    expires_at: Instant = None
+    reason: str | None = None
+
+
+class Part(Body):
+    """How much of it; all that is left if not given."""
+
+    amount: Amount | None = None
+    reason: str | None = None
+
+
+class Reasoned(Body):
+    """Why."""
+
+    reason: str | None = None
+
+
+class Moving(Body):
+    """Who gives how much of what to whom."""
+
+    from_: str
+    to: str
+    currency: str
+    amount: Amount
+    reason: str | None = None
+
+    model_config = Body.model_config | {"alias_generator": lambda name: name.rstrip("_")}
+
+
+@router.post("/users/{user_id}/xp", summary="Award XP", responses=OUTCOME)
+def award_xp(request: Request, caller: Wallet, user_id: UserId, key: IdempotencyKey, body: Award) -> Response:
+    """Give XP outside of any rule. A user who is not there is made."""
+    return _done(request, commands.AwardXp(user=user_id, id=key, **body.model_dump()))
+
+
+@router.post("/users/{user_id}/xp/adjust", summary="Adjust XP", responses=OUTCOME)
+def adjust_xp(request: Request, caller: Admin, user_id: UserId, key: IdempotencyKey, body: Adjustment) -> Response:
+    """Correct XP by an amount of either sign."""
+    return _done(request, commands.Adjust(user=user_id, id=key, unit="xp", **body.model_dump()))
+
+
+@router.post("/users/{user_id}/wallet/{currency}/credit", summary="Credit a currency", responses=OUTCOME)
+def credit(
+    request: Request, caller: Wallet, user_id: UserId, currency: Code, key: IdempotencyKey, body: Award
+) -> Response:
+    """Give currency, which counts as earned. A user who is not there is made."""
+    return _done(request, commands.Credit(user=user_id, id=key, currency=currency, **body.model_dump()))
+
+
+@router.post("/users/{user_id}/wallet/{currency}/spend", summary="Spend a currency", responses=OUTCOME)
+def spend(
+    request: Request, caller: Wallet, user_id: UserId, currency: Code, key: IdempotencyKey, body: Spending
+) -> Response:
+    """Take currency that is there; 409 `insufficient_funds` says what is `available`."""
+    return _done(request, commands.Spend(user=user_id, id=key, currency=currency, **body.model_dump()))
+
+
+@router.post("/users/{user_id}/wallet/{currency}/adjust", summary="Adjust a currency", responses=OUTCOME)
+def adjust(
+    request: Request, caller: Admin, user_id: UserId, currency: Code, key: IdempotencyKey, body: Adjustment
+) -> Response:
+    """Correct a balance by an amount of either sign."""
+    return _done(request, commands.Adjust(user=user_id, id=key, unit=currency, **body.model_dump()))
+
+
+@router.post("/users/{user_id}/wallet/{currency}/holds", summary="Hold a currency", responses=HELD, status_code=201)
+def hold(
+    request: Request, caller: Wallet, user_id: UserId, currency: Code, key: IdempotencyKey, body: Holding
+) -> Response:
+    """Set currency aside until it is captured, released, or past `expires_at`."""
+    wallet = service_of(request).engine.wallet(user_id)
+    outcome = wallet.hold(currency, body.amount, request_id=key, expires_at=body.expires_at, reason=body.reason)
+    held = HoldOut(
+        id=hold_id(user_id, key),
+        user_id=user_id,
+        currency=currency,
+        amount=body.amount,
+        expires_at=body.expires_at,
+        outcome=outcome_as_json(msgspec.structs.replace(outcome, status="applied")),
+    )
+    return reply_once(outcome, held, 201)
+
+
+@router.post("/holds/{hold_id}/capture", summary="Capture a hold", responses=OUTCOME)
+def capture(request: Request, caller: Wallet, hold_id: Code, key: IdempotencyKey, body: Part | None = None) -> Response:
+    """Spend a hold or a part of it; the rest is free again. 409 `hold_closed` or `hold_expired` where it is over."""
+    user_id, hold = _held(hold_id)
+    asked = body or Part()
+    return _done(request, commands.Capture(user=user_id, id=key, hold=hold, amount=asked.amount, reason=asked.reason))
+
+
+@router.post("/holds/{hold_id}/release", summary="Release a hold", responses=OUTCOME)
+def release(
+    request: Request, caller: Wallet, hold_id: Code, key: IdempotencyKey, body: Reasoned | None = None
+) -> Response:
+    """Give all of a hold back to its owner."""
+    user_id, hold = _held(hold_id)
+    return _done(request, commands.Release(user=user_id, id=key, hold=hold, reason=body.reason if body else None))
+
+
+@router.post("/transfers", summary="Transfer a currency", responses=OUTCOME)
+def transfer(request: Request, caller: Wallet, key: IdempotencyKey, body: Moving) -> Response:
+    """Move currency from one user to another; the request is the giver's."""
+    given = body.model_dump()
+    return _done(request, commands.Transfer(user=given.pop("from_"), id=key, **given))
+
+
+@router.post("/users/{user_id}/requests/{request_id}/refund", summary="Refund a spend", responses=OUTCOME)
+def refund(
+    request: Request, caller: Wallet, user_id: UserId, request_id: Code, key: IdempotencyKey, body: Part | None = None
+) -> Response:
+    """Give back a spend or a capture, or a part of it; never more than is left of it."""
+    asked = body or Part()
+    return _done(
+        request,
+        commands.Refund(user=user_id, id=key, request=request_id, amount=asked.amount, reason=asked.reason),
+    )
+
+
+def hold_id(user_id: str, hold: str) -> str:
+    """Return what names a hold among everybody's: two users may use the same request id."""
+    return urlsafe_b64encode(msgspec.json.encode([user_id, hold])).decode().rstrip("=")
+
+
+def _held(named: str) -> tuple[str, str]:
+    """Return whose hold it is, and its request's id. Raises Unknown `unknown_hold`."""
+    try:
+        return msgspec.json.decode(urlsafe_b64decode(named + "=" * (-len(named) % 4)), type=tuple[str, str])
+    except (ValueError, msgspec.MsgspecError):
+        raise Unknown(
+            "unknown_hold", f"There is no hold {named!r:.80}; give the `id` that its request returned."
+        ) from None
+
+
+def _done(request: Request, command: commands.AnyCommand) -> Response:
+    outcome: Outcome = service_of(request).engine.record(command)
+    return reply_once(outcome)
