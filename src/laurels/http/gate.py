@@ -35,7 +35,8 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 or 429, or pass the call on."""
-        if scope["type"] == "http" and _ESCAPED in scope["raw_path"].lower():
+        # Not every server gives the path as it came; without it an escaped slash parts the path as any other.
+        if scope["type"] == "http" and _ESCAPED in (scope.get("raw_path") or b"").lower():
             scope["path"] = unquote(re.sub("%2f", SLASH, scope["raw_path"].decode("latin-1"), flags=re.IGNORECASE))
         if scope["type"] != "http" or not _is_api(scope):
             await self._app(scope, receive, send)
