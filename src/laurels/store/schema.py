@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
 #: The newest migration; a test holds it against the folder.
-HEAD = "0004"
+HEAD = "0005"
 #: Where the tables are in a PostgreSQL database, which may be the application's own.
 SCHEMA = "laurels"
 #: Tables that a database has, at any version, if it is ours.

@@ -285,3 +285,51 @@ showcases = Table(
     sqlite_with_rowid=False,
     comment="Which achievements users show first",
 )
+
+webhook_endpoints = Table(
+    "webhook_endpoints",
+    metadata,
+    Column("endpoint_id", Code, primary_key=True),
+    Column("url", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("types", Text, nullable=False, comment="JSON: types of changes and patterns of them; none for all"),
+    Column("users", Text, nullable=False, comment="JSON: user ids; none for all"),
+    Column("secret", Text, nullable=False, comment="as it is: messages are signed with it"),
+    Column("old_secret", Text, comment="signs too until old_secret_until"),
+    Column("old_secret_until", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("disabled_at", BigInteger, comment="null while messages are sent"),
+    Column("disabled_why", Code, comment="asked, or gone: it answered 410"),
+    Column("after", BigInteger, nullable=False, comment="the journal row after which it is told"),
+    Column("dropped", BigInteger, nullable=False, comment="how many messages a full backlog has cost it"),
+    Column("claimed_by", Code, comment="which process sends to it, until claimed_until"),
+    Column("claimed_until", BigInteger),
+    comment="Who is told of changes over HTTP",
+)
+
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("endpoint_id", Code),
+    Column("seq", BigInteger, autoincrement=False, comment="the journal row that the message is made of"),
+    Column("place", Integer, autoincrement=False, comment="which of its changes"),
+    Column("message_id", Code, nullable=False, comment="what receivers know the message by"),
+    Column("type", Code, nullable=False, comment="the change's type"),
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("status", Code, nullable=False, comment="pending, delivered, failed or dropped"),
+    Column("due_at", BigInteger, comment="while pending: not to be tried before"),
+    Column("tries", Integer, nullable=False, comment="how many of the schedule's are used up"),
+    Column("attempts", Text, nullable=False, comment="JSON: when, and what came of it"),
+    PrimaryKeyConstraint("endpoint_id", "seq", "place"),
+    Index("ux_deliveries_message", "endpoint_id", "message_id", unique=True),
+    sqlite_with_rowid=False,
+    comment="A projection of the journal: every message to every endpoint and how it went, but not what it says",
+)
+Index(
+    "ix_deliveries_pending",
+    deliveries.c.endpoint_id,
+    deliveries.c.seq,
+    deliveries.c.place,
+    sqlite_where=deliveries.c.due_at.is_not(None),
+    postgresql_where=deliveries.c.due_at.is_not(None),
+)
