@@ -306,6 +306,28 @@ BREAKS = [
         Finding(law="boards", where="xp 2026-W47", what="standing of ghost", expected="none", found="5"),
         id="a-standing-too-many",
     ),
+    pytest.param(
+        execute("UPDATE standing_counts SET users = users + 1 WHERE board = 'xp' AND period = 'all' AND level = 1"),
+        Finding(
+            law="counts",
+            where="xp all",
+            what="users and different scores in bucket 1 of level 1 (1 of its buckets is wrong)",
+            expected="(1, 0)",
+            found="(2, 0)",
+        ),
+        id="a-count",
+    ),
+    pytest.param(
+        execute("DELETE FROM standing_counts WHERE board = 'best'"),
+        Finding(
+            law="counts",
+            where="best all red",
+            what="users and different scores in bucket 0 of level 1 (2 of its buckets are wrong)",
+            expected="(1, 0)",
+            found="(0, 0)",
+        ),
+        id="counts-less",
+    ),
 ]
 
 

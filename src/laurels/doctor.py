@@ -8,6 +8,7 @@ memory does not grow with the database. Nothing is changed, and all is read on o
 
 from __future__ import annotations
 
+import heapq
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -18,7 +19,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, func, select
 
 from laurels.catalog_file import parse_catalog
 from laurels.core.changes import (
@@ -48,6 +49,7 @@ from laurels.store.tables import (
     journal,
     notifications,
     quest_runs,
+    standing_counts,
     standings,
     unlocks,
     users,
@@ -72,6 +74,7 @@ LAWS = {
     "notifications": "each user's notifications count 1, 2, 3 … without a gap",
     "places": "the places taken in limited achievements are those given away",
     "boards": "every standing is what the journal adds up to",
+    "counts": "the histograms that ranks are taken from count the standings",
 }
 ROWS_AT_A_TIME = 1_000
 FINDINGS_KEPT = 1_000
@@ -128,6 +131,7 @@ def examine(engine: Engine, progress: Progress) -> Report:
         examination.examine_users(progress)
         examination.examine_places()
         examination.examine_standings(progress)
+        examination.examine_counts()
         if kept:
             examination.compare(progress, "Comparing boards in Redis", redis.expected.rows(), found.rows())
     return report
@@ -188,6 +192,43 @@ class _Examination:
         query = select(*key, standings.c.score, standings.c.reached_at).where(standings.c.board.in_(filled))
         stored = (StandingRow(*row) for row in self._stream(query.order_by(*key)))
         self.compare(progress, "Comparing standings", boards.expected.rows(), stored)
+
+    def examine_counts(self) -> None:
+        """Hold the histograms, from which ranks are taken, against the standings they count."""
+        c, ranking = standings.c, (standings.c.board, standings.c.period, standings.c.member_of)
+        scores = select(*ranking, c.score, func.count().label("users")).group_by(*ranking, c.score).order_by(*ranking)
+        c, ranking = standing_counts.c, (standing_counts.c.board, standing_counts.c.period, standing_counts.c.member_of)
+        counts = select(*ranking, c.level, c.bucket, c.users, c.scores).order_by(*ranking)
+        both = heapq.merge(self._rankings(0, scores), self._rankings(1, counts), key=itemgetter(0, 1))
+        for key, sides in groupby(both, itemgetter(0)):
+            found_by = {side: rows for _, side, rows in sides}
+            board = self.catalog.leaderboards.get(key[0])
+            if board is not None:  # What is left of a board that the catalog no longer has is read by nobody.
+                have = {row.score: row.users for row in found_by.get(0, ())}
+                stored = {(row.level, row.bucket): (row.users, row.scores) for row in found_by.get(1, ())}
+                self._compare_counts(key, sql.spread_of(have, is_dense=board.ties == "dense"), stored)
+
+    def _rankings(self, side: int, query: Select[Any]) -> Iterator[tuple[tuple[str, str, str], int, list[Any]]]:
+        """Yield the rows of each ranking, as one side of a comparison."""
+        for key, rows in groupby(self._stream(query), itemgetter(0, 1, 2)):
+            yield key, side, list(rows)
+
+    def _compare_counts(self, key: tuple[str, ...], expected: Mapping[Any, Any], found: Mapping[Any, Any]) -> None:
+        """Tell of the first bucket of a ranking that is counted wrongly."""
+        wrong = sorted(place for place in expected.keys() | found.keys() if expected.get(place) != found.get(place))
+        for level, bucket in wrong[:1]:
+            are = "is" if len(wrong) == 1 else "are"
+            what = (
+                f"users and different scores in bucket {bucket} of level {level}"
+                f" ({len(wrong)} of its buckets {are} wrong)"
+            )
+            self.report.hold(
+                "counts",
+                " ".join(filter(None, key)),
+                what,
+                expected=expected.get((level, bucket), (0, 0)),
+                found=found.get((level, bucket), (0, 0)),
+            )
 
     def compare(
         self, progress: Progress, what: str, recomputed: Iterator[StandingRow], stored: Iterator[StandingRow]

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
@@ -35,7 +36,7 @@ from laurels.store.tables import cursors, profiles, standing_counts, standings
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
-    from sqlalchemy import ColumnElement, Connection, Row
+    from sqlalchemy import ColumnElement, Connection, Row, TextClause
 
     from laurels.core.catalog import Catalog, Leaderboard
     from laurels.core.periods import Instant
@@ -176,7 +177,7 @@ class SqlLeaderboards:
         source, values = _rows(self._connection, key, keys)
         hidden = _HIDDEN[self._connection.dialect.name == "sqlite"].text
         listed = _joined(self._connection, source, standings.name, key)
-        statement = text(
+        statement = _parsed(
             f"SELECT *, 1 AS hidden FROM ({hidden}) AS h"
             f" UNION ALL SELECT -t.score, t.reached_at, t.user_id, 0 FROM {listed}"
         )
@@ -195,7 +196,8 @@ class SqlLeaderboards:
         statement = _ABOVE.format(counted="scores" if ties == "dense" else "users", source=source)
         if ties == "first":
             statement = statement.replace("AS above", f"+ {_EQUAL_BEFORE} AS above")
-        found = {row.user_id: row.above for row in self._connection.execute(text(statement), values | _named(ranking))}
+        rows_above = self._connection.execute(_parsed(statement), values | _named(ranking))
+        found = {row.user_id: row.above for row in rows_above}
         counts = [int(found[line.user_id]) for line in lines]
         if not hidden:
             return counts
@@ -214,6 +216,12 @@ class SqlLeaderboards:
         counts = select(c.bucket, c.users).where(_of(c, ranking), c.level == buckets.EXACT, c.bucket.in_(alone))
         vanished = sorted(-score for score, users in self._connection.execute(counts) if users == alone[score])
         return [bisect_left(vanished, line.below) for line in lines]
+
+
+@cache
+def _parsed(statement: str) -> TextClause:
+    """Return a statement whose parameters were found; finding them takes as long as the server takes to run it."""
+    return text(statement)
 
 
 _COUNTS = (
@@ -364,6 +372,17 @@ def write_scores(connection: Connection, catalog: Catalog, scores: Mapping[str, 
     _Moves(moves, {code for code in scores if catalog.leaderboards[code].ties == "dense"}).write(connection)
     if connection.dialect.name == "postgresql" and len(rows) >= ROWS_TO_LEARN_FROM:
         _learn_spread(connection)
+
+
+def spread_of(scores: Mapping[int, int], *, is_dense: bool) -> dict[buckets.Bucket, tuple[int, int]]:
+    """Return the users and different scores of every bucket of a ranking, from how many users have which score."""
+    users: Counter[buckets.Bucket] = Counter()
+    different: Counter[buckets.Bucket] = Counter()
+    for score, count in scores.items():
+        for bucket in buckets.buckets_of(score, always_exact=is_dense):
+            users[bucket] += count
+            different[bucket] += is_dense
+    return {bucket: (count, different[bucket]) for bucket, count in users.items()}
 
 
 def _learn_spread(connection: Connection) -> None:
