@@ -15,19 +15,18 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, ClassVar, Self
 
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-
 from laurels.core.errors import Unavailable
 from laurels.leaderboards import projector
 from laurels.leaderboards.projector import PROJECTION
 from laurels.store import tail
-from laurels.store.tail import Holder, Tail
+from laurels.store.tail import AWAY, Holder, Tail
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
     from sqlalchemy import Connection
+    from sqlalchemy.exc import DBAPIError
 
     from laurels.engine import Engine
 
@@ -37,8 +36,7 @@ IDLE_PAUSE_S = 0.5
 SETTLE_S = 2.0
 #: A transaction of ours takes milliseconds; one that holds the journal back for so long is somebody else's.
 HELD_BACK_S = 5.0
-TELL_EVERY_S = 5.0  #: What a worker waits out.
-AWAY = (Unavailable, OperationalError, InterfaceError)
+TELL_EVERY_S = 5.0
 
 log = logging.getLogger("laurels.worker")
 

@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import func, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 
+from laurels.core.errors import Unavailable
 from laurels.store.tables import journal
 
 if TYPE_CHECKING:
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 CHUNK_ROWS = 2_000
 #: Places in the sequence that wait to become final at the same time; with one, a long transaction would delay twice.
 PENDING_MAX = 16
+#: What a projection waits out: a database, or a Redis, that is away.
+AWAY = (Unavailable, OperationalError, InterfaceError)
 
 _LAST_VALUE = text("SELECT pg_sequence_last_value(pg_get_serial_sequence('journal', 'seq')::regclass)")
 #: A server that hears nothing from a machine which vanished would keep its lease for two hours.
