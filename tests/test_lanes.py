@@ -118,6 +118,18 @@ def test_a_list_is_recorded_together_or_not_at_all_beside_others(open_engine):
     assert engine.profile("bob").xp == 500
 
 
+def test_units_of_many_users_do_not_stand_in_each_others_way(postgres_url):
+    with laurels.open(postgres_url, lanes=2) as engine:
+        units = [
+            engine._unit([Event("user.login", user=f"user {user}", id=f"{number}") for user in range(number, 200, 2)])
+            for number in range(40)
+        ]
+        for each in units:
+            engine._put(each)
+        assert all(len(each.future.result(30)) == len(each.requests) for each in units)
+    assert [each.rounds for each in units] == [0] * 40
+
+
 def test_one_refused_command_leaves_the_others_of_its_batch_alone(open_engine):
     engine = open_engine(POSTS)
     engine.wallet("ada").credit("coin", 50, request_id="start")
