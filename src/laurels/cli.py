@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from typer.core import TyperGroup
 
-from laurels.core.errors import LaurelsError, SettingInvalid
+from laurels.core.errors import InvalidInput, LaurelsError, SettingInvalid
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -29,9 +29,12 @@ if TYPE_CHECKING:
     from laurels.engine import Engine
     from laurels.handles import UserHandle
     from laurels.importers.loading import Tally
+    from laurels.keys import NewKey
     from laurels.protocols import Progress
     from laurels.settings import Settings
 
+#: Who does what the command line does, for the audit log.
+ACTOR = "cli"
 EXIT_FAILURE = 1
 EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
@@ -46,6 +49,7 @@ Database = Annotated[
     ),
 ]
 User = Annotated[str, typer.Argument(metavar="USER", help="The user's id.")]
+KeyId = Annotated[str, typer.Argument(metavar="ID", help="The key's id: the part between its two underscores.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 Limit = Annotated[int, typer.Option(min=1, max=10_000, help="How many at most.")]
 
@@ -89,12 +93,14 @@ catalogs = commands(help="Check, apply and look at catalogs: what is earned for 
 people = commands(help="Look at users, and set what is theirs to set.")
 imports = commands(help="Record a history that exists elsewhere. Running an import again changes nothing.")
 boards = commands(help="Look after the leaderboards.")
+credentials = commands(help="Look after the keys that programs call the service with.")
 
 BEGIN, DAILY, CARE = "Begin", "Every day", "Take care"
 app.add_typer(catalogs, name="catalog", rich_help_panel=BEGIN)
 app.add_typer(people, name="users", rich_help_panel=DAILY)
 app.add_typer(imports, name="import", rich_help_panel=DAILY)
 app.add_typer(boards, name="boards", rich_help_panel=CARE)
+app.add_typer(credentials, name="keys", rich_help_panel=CARE)
 
 
 def main() -> None:
@@ -171,6 +177,49 @@ def init(
     url = without_password(settings(database_url=database).database_url)
     typer.echo(f"{url} is ready under revision {current.revision} of its catalog, {current.name!r}.")
     typer.echo("Next: laurels record post.created --user ada, or laurels import events FILE, or laurels catalog show.")
+
+
+@app.command(rich_help_panel=BEGIN)
+def serve(
+    *,
+    host: Annotated[
+        str | None, typer.Option(metavar="ADDRESS", help="Where to listen, such as 0.0.0.0; else this machine only.")
+    ] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65_535, help="8000 if not given; 0 for a free one.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, max=64, help="How many processes; 1 if not given.")] = None,
+    root_path: Annotated[
+        str | None, typer.Option(metavar="PATH", help="Under which path a proxy serves this, such as /laurels.")
+    ] = None,
+    database: Database = None,
+) -> None:
+    """
+    Answer over HTTP, until told to stop. A database that is not there is made, with a first key.
+
+    [dim]laurels serve --port 8080 --workers 2[/]
+    """
+    from laurels import terminal
+
+    try:
+        from laurels.http import logs, serving
+    except ImportError as error:
+        raise InvalidInput(
+            "driver_missing", f"serve needs more than the engine does: pip install 'laurels[server]' ({error})."
+        ) from None
+
+    asked = settings(database_url=database, host=host, port=port, workers=workers, root_path=root_path)
+    with serving.listening(asked) as bound:
+        url = serving.address(bound)
+
+        def ready() -> None:
+            typer.echo(f"Laurels answers at {url}{asked.root_path}, and shows itself at {url}{asked.root_path}/docs")
+
+        logs.configure(asked)
+        first = serving.prepare(asked)
+        if first is not None:
+            show(terminal.first_key(first, url))
+        code = serving.serve(asked, bound, ready)
+    if code:
+        raise typer.Exit(code)
 
 
 @catalogs.command("check")
@@ -606,6 +655,90 @@ def worker(
         show(terminal.worker_pass(done))
 
 
+@credentials.command("create")
+def keys_create(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="What to know it by, such as shop or nightly-import.")],
+    *,
+    scope: Annotated[
+        list[str],
+        typer.Option(
+            metavar="SCOPE",
+            help="ingest (events), wallet (XP, currency, quests), read, or admin (everything). May be repeated.",
+        ),
+    ],
+    expires: Annotated[
+        str | None, typer.Option(metavar="INSTANT", help="When it ends, such as 2027-01-01T00:00:00Z; else never.")
+    ] = None,
+    as_json: AsJson = False,
+    database: Database = None,
+) -> None:
+    """
+    Make a key. It is shown this once.
+
+    [dim]laurels keys create shop --scope ingest --scope read[/]
+    """
+    from laurels import keys
+
+    ends_at = None if expires is None else clock_at(expires, "--expires")()
+    with opened(database, create=True) as engine:
+        show_key(keys.create(engine, name, scope, actor=ACTOR, expires_at=ends_at), as_json=as_json)
+
+
+@credentials.command("list")
+def keys_list(*, as_json: AsJson = False, database: Database = None) -> None:
+    """
+    List all keys, those revoked too. None is shown: only what proves them is stored.
+
+    [dim]laurels keys list --json[/]
+    """
+    from laurels import keys, terminal
+
+    with opened(database) as engine:
+        found, now = keys.every(engine), engine.now()
+    if as_json:
+        print_json({"items": found, "next_cursor": None})
+    else:
+        show(terminal.keys(found, now))
+
+
+@credentials.command("rotate")
+def keys_rotate(
+    key_id: KeyId,
+    *,
+    overlap: Annotated[
+        int, typer.Option(metavar="SECONDS", min=0, help="How long the old one stays good beside the new one.")
+    ] = 86_400,
+    as_json: AsJson = False,
+    database: Database = None,
+) -> None:
+    """
+    Make a key that may do the same, and let the old one end after a while.
+
+    [dim]laurels keys rotate 4fT0qPzRm81x --overlap 3600[/]
+    """
+    from laurels import keys
+
+    with opened(database) as engine:
+        show_key(keys.rotate(engine, key_id, overlap_s=overlap, actor=ACTOR), as_json=as_json)
+
+
+@credentials.command("revoke")
+def keys_revoke(key_id: KeyId, *, as_json: AsJson = False, database: Database = None) -> None:
+    """
+    End a key at once: running services refuse it within a second.
+
+    [dim]laurels keys revoke 4fT0qPzRm81x[/]
+    """
+    from laurels import keys
+
+    with opened(database) as engine:
+        revoked = keys.revoke(engine, key_id, actor=ACTOR)
+    if as_json:
+        print_json(revoked)
+    else:
+        typer.echo(f"{revoked.id} ({revoked.name}) is refused from now on.")
+
+
 @app.command(rich_help_panel=CARE)
 def doctor(*, as_json: AsJson = False, database: Database = None) -> None:
     """
@@ -638,17 +771,9 @@ def settings(**flags: Any) -> Settings:
 @contextmanager
 def opened(database: str | None, *, create: bool = False, **options: Any) -> Iterator[Engine]:
     """Open the database that a command is about; only commands that write make one that is not there."""
-    import laurels
+    from laurels.engine import open_as_set
 
-    asked = settings(database_url=database)
-    with laurels.open(
-        asked.database_url,
-        redis=asked.redis_url or None,
-        create=create,
-        busy_timeout_s=asked.busy_timeout_s,
-        future_max_s=asked.future_max_s,
-        **options,
-    ) as engine:
+    with open_as_set(settings(database_url=database), create=create, **options) as engine:
         yield engine
 
 
@@ -773,6 +898,16 @@ def show_outcome(engine: Engine, outcome: Outcome, *, as_json: bool) -> None:
     request = engine.user(outcome.user_id).request(outcome.event_id)
     zone = engine.profile(outcome.user_id).timezone
     show(terminal.outcome(outcome, request, engine.catalog, zone))
+
+
+def show_key(made: NewKey, *, as_json: bool) -> None:
+    """Show a key that was just made."""
+    from laurels import terminal
+
+    if as_json:
+        print_json(made)
+    else:
+        show(terminal.new_key(made))
 
 
 def program() -> str:

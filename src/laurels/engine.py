@@ -16,7 +16,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from time import time_ns
-from typing import TYPE_CHECKING, Self, overload
+from typing import TYPE_CHECKING, Any, Self, overload
 
 import msgspec
 import stamina
@@ -33,7 +33,7 @@ from laurels.core.periods import from_datetime
 from laurels.core.profile import profile_of
 from laurels.core.requests import FUTURE_US_MAX, check_limit, check_text, receive, shown
 from laurels.handles import UserHandle, WalletHandle
-from laurels.lanes import Lane, Unit
+from laurels.lanes import WAITING_REQUESTS_MAX, Lane, Unit
 from laurels.leaderboards.board import Board
 from laurels.leaderboards.projector import Projector
 from laurels.store import reads
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from laurels.core.requests import Request
     from laurels.leaderboards.redis import RedisBoards
     from laurels.protocols import ForeignConnection, Progress, Store, Transaction
+    from laurels.settings import Settings
 
 DEFAULT_URL = "sqlite:///laurels.db"
 BUSY_TIMEOUT_S = 30.0
@@ -72,6 +73,7 @@ def open(  # noqa: A001, PLR0913  `laurels.open` is the name that fits; each is 
     busy_timeout_s: float = BUSY_TIMEOUT_S,
     future_max_s: int = FUTURE_US_MAX // 1_000_000,
     lanes: int = LANES,
+    waiting_requests_max: int = WAITING_REQUESTS_MAX,
     redis: str | None = None,
     clock: Callable[[], datetime] | None = None,
 ) -> Engine:
@@ -85,7 +87,8 @@ def open(  # noqa: A001, PLR0913  `laurels.open` is the name that fits; each is 
     one before. Without it the database's current revision holds, and `first_catalog` in a new database.
     `busy_timeout_s` is how long to wait for another process's write and for a database that went away, `future_max_s`
     how far an event's own time may lie after now. `lanes` is how many batches this process has under way at once on
-    PostgreSQL; SQLite takes one at a time. `clock` returns the time now (aware); tests give their own.
+    PostgreSQL; SQLite takes one at a time. `waiting_requests_max` is how many requests may wait for a batch: beyond,
+    `record` waits. `clock` returns the time now (aware); tests give their own.
 
     Raises CatalogInvalid with every mistake, and Unavailable for a database that cannot be used.
     """
@@ -101,10 +104,24 @@ def open(  # noqa: A001, PLR0913  `laurels.open` is the name that fits; each is 
             clock=clock,
             future_max=future_max_s * 1_000_000,
             patience_s=busy_timeout_s,
+            waiting_requests_max=waiting_requests_max,
         )
     except BaseException:
         store.close()
         raise
+
+
+def open_as_set(settings: Settings, *, create: bool, **options: Any) -> Engine:
+    """Open the database that the settings name, as they say; `options` are those of `open`."""
+    return open(
+        settings.database_url,
+        redis=settings.redis_url or None,
+        create=create,
+        busy_timeout_s=settings.busy_timeout_s,
+        future_max_s=settings.future_max_s,
+        waiting_requests_max=settings.waiting_requests_max,
+        **options,
+    )
 
 
 def _store(url: object, *, create: bool, busy_timeout_s: float, lanes: int) -> Store:
@@ -155,6 +172,7 @@ class Engine:
         clock: Callable[[], datetime] | None = None,
         future_max: int = FUTURE_US_MAX,
         patience_s: float = BUSY_TIMEOUT_S,
+        waiting_requests_max: int = WAITING_REQUESTS_MAX,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -164,7 +182,13 @@ class Engine:
         self._projector = Projector(store, lambda: self.catalog, boards)
         self._patience_s = patience_s
         self._lanes = [
-            Lane(self._record_units, f"laurels-lane-{number}", patience_s=patience_s) for number in range(store.lanes)
+            Lane(
+                self._record_units,
+                f"laurels-lane-{number}",
+                patience_s=patience_s,
+                waiting_max=max(1, waiting_requests_max // store.lanes),
+            )
+            for number in range(store.lanes)
         ]
         self._calls = ThreadPoolExecutor(1, "laurels-listeners")
 
@@ -227,6 +251,11 @@ class Engine:
     def waiting(self) -> int:
         """Return how many requests wait to be recorded."""
         return sum(lane.waiting for lane in self._lanes)
+
+    def check(self) -> None:
+        """Raise Unavailable where nothing more can be taken to be recorded now: `overloaded` or `engine_closed`."""
+        for lane in self._lanes:
+            lane.check()
 
     def _put(self, unit: Unit, *, wait: bool = True) -> None:
         """

@@ -90,9 +90,12 @@ class Lane:
     users of the first unit. A unit whose users are not free within `patience_s` is refused as `user_busy`.
     """
 
-    def __init__(self, record: Record, name: str, *, patience_s: float) -> None:
+    def __init__(
+        self, record: Record, name: str, *, patience_s: float, waiting_max: int = WAITING_REQUESTS_MAX
+    ) -> None:
         self._record = record
         self._patience_s = patience_s
+        self._waiting_max = waiting_max
         self._units: deque[Unit] = deque()
         self._waiting = 0
         self._closed = False
@@ -112,18 +115,22 @@ class Lane:
         Raises Unavailable `overloaded` instead of waiting, if told not to, and `engine_closed` after `close`.
         """
         with self._changed:
-            while self._waiting >= WAITING_REQUESTS_MAX and not self._closed:
-                if not wait:
-                    raise Unavailable(
-                        "overloaded", "Too much is waiting to be recorded; try again in a moment.", retryable=True
-                    )
+            while wait and self._waiting >= self._waiting_max and not self._closed:
                 self._changed.wait()
-            if self._closed:
-                raise Unavailable("engine_closed", "The engine is closed; open it again.")
+            self.check()
             self._units.append(unit)
             self._waiting += len(unit.requests)
             if len(self._units) == 1:
                 self._changed.notify_all()
+
+    def check(self) -> None:
+        """Raise Unavailable, `overloaded` or `engine_closed`, where `put` would not take a unit at once."""
+        if self._closed:
+            raise Unavailable("engine_closed", "The engine is closed; open it again.")
+        if self._waiting >= self._waiting_max:
+            raise Unavailable(
+                "overloaded", "Too much is waiting to be recorded; try again in a moment.", retryable=True
+            )
 
     def close(self) -> None:
         """Record what was handed over, then stop."""
@@ -153,7 +160,7 @@ class Lane:
                     self._changed.wait()
                 if not self._units:
                     break
-                was_full = self._waiting >= WAITING_REQUESTS_MAX
+                was_full = self._waiting >= self._waiting_max
                 taken = self._pop_batch()
                 if was_full:
                     self._changed.notify_all()

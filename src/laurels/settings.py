@@ -84,6 +84,21 @@ class Settings(BaseSettings):
         16 * 2**20, ge=1_024, description="How large a body may be; streams of events (NDJSON) may be larger."
     )
     body_pause_s_max: float = Field(30.0, gt=0, le=3_600, description="How long nothing of a body may come.")
+    waiting_requests_max: int = Field(
+        20_000, ge=1, description="How many requests may wait in a process to be recorded; beyond, callers get a 503."
+    )
+    serve_works: bool = Field(
+        default=True, description="Let `serve` do what `worker` does as well; false where workers run beside it."
+    )
+    shutdown_timeout_s: float = Field(
+        10.0, gt=0, le=600, description="How long calls under way may take to end when `serve` is told to stop."
+    )
+    log_format: Literal["auto", "console", "json"] = Field(
+        "auto", description="How `serve` logs: for people, or a JSON object a line; auto is json but on a terminal."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        "info", description="What `serve` logs; at warning and above it leaves out the line for each call."
+    )
     debug: bool = Field(default=False, description="Show where in the program an error came from.")
 
     @classmethod

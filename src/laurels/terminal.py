@@ -44,6 +44,7 @@ from laurels.core.changes import (
     StreakFrozen,
     XpAwarded,
 )
+from laurels.core.periods import from_datetime
 from laurels.doctor import LAWS
 from laurels.worker import HeldBack, Interrupted, LeaseHeldElsewhere, LeaseTaken, Projected, Resumed
 
@@ -57,10 +58,12 @@ if TYPE_CHECKING:
     from laurels.core.catalog import Catalog, Rule
     from laurels.core.changes import Change, Outcome, Skip
     from laurels.core.notifications import Notification
+    from laurels.core.periods import Instant
     from laurels.core.profile import Profile, StreakView
     from laurels.demo import Tour
     from laurels.doctor import Report
     from laurels.handles import AchievementView, QuestView, StreakDay
+    from laurels.keys import Key, NewKey
     from laurels.leaderboards.board import Period, Standing
     from laurels.protocols import Progress
     from laurels.store.reads import StoredRequest
@@ -534,6 +537,53 @@ def tour(of: Tour, program: str) -> Iterator[RenderableType]:
         for command, what in commands.items()
     )
     yield Group(title("What to type next", f"the community stays in {of.url}"), what_to_type)
+
+
+# --- Keys -------------------------------------------------------------------------------------------------------------
+
+
+def new_key(of: NewKey) -> RenderableType:
+    """Return a key that was just made, in full."""
+    ends = "" if of.expires_at is None else f", until {clock(of.expires_at, 'UTC')} UTC"
+    return Group(
+        title("A key", f"{of.name}: {', '.join(of.scopes)}{ends}"),
+        _whole(of.key, "bold"),
+        _dim("It is shown this once and stored nowhere; keep it as you keep a password."),
+    )
+
+
+def first_key(of: NewKey, url: str) -> RenderableType:
+    """Return the first key of a database, and what to do with it."""
+    call = (
+        f"curl {url}/v1/events \\",
+        f"  -H 'Authorization: Bearer {of.key}' \\",
+        "  -H 'Content-Type: application/json' \\",
+        """  -d '{"id": "post-1", "type": "post.created", "user": "ada"}'""",
+    )
+    return Group(new_key(of), Text(), _dim("Try it:"), *map(_whole, call))
+
+
+def keys(found: Sequence[Key], now: Instant) -> RenderableType:
+    """Return a line for each key."""
+    table = _grid("left", "left", "left", "left")
+    for of in found:
+        used = "never used" if of.last_used_at is None else f"used {clock(of.last_used_at, 'UTC')}"
+        table.add_row(Text(of.id, "bold"), Text(of.name), _dim(", ".join(of.scopes)), _dim(f"{used}{_end_of(of, now)}"))
+    return table if found else _dim("There are no keys. laurels keys create makes one.")
+
+
+def _end_of(of: Key, now: Instant) -> str:
+    if of.revoked_at is not None:
+        return f", revoked {clock(of.revoked_at, 'UTC')}"
+    if of.expires_at is None:
+        return ""
+    ends = "expired" if from_datetime(of.expires_at) <= now else "good until"
+    return f", {ends} {clock(of.expires_at, 'UTC')}"
+
+
+def _whole(line: str, style: str = "") -> Text:
+    """Return a line to be copied, which no narrow terminal may break."""
+    return Text(line, style, no_wrap=True, overflow="ignore")
 
 
 # --- Long work --------------------------------------------------------------------------------------------------------

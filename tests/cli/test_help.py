@@ -10,6 +10,7 @@ import laurels as package
 COMMANDS = [
     "demo",
     "init",
+    "serve",
     "catalog check",
     "catalog diff",
     "catalog apply",
@@ -25,6 +26,10 @@ COMMANDS = [
     "import stackexchange",
     "export",
     "boards rebuild",
+    "keys create",
+    "keys list",
+    "keys rotate",
+    "keys revoke",
     "worker",
     "doctor",
 ]
@@ -47,7 +52,17 @@ def test_every_command_says_what_it_does_and_gives_an_example(command, laurels):
 
 @pytest.mark.parametrize(
     "command",
-    ["users list", "users show", "leaderboard", "catalog show", "catalog check", "catalog diff", "explain", "doctor"],
+    [
+        "users list",
+        "users show",
+        "leaderboard",
+        "catalog show",
+        "catalog check",
+        "catalog diff",
+        "explain",
+        "doctor",
+        "keys list",
+    ],
 )
 def test_every_command_that_reads_can_print_json(command, laurels):
     assert "--json" in laurels(*command.split(), "--help").out

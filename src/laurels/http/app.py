@@ -14,6 +14,7 @@ import laurels
 from laurels.http import (
     achievements,
     administration,
+    background,
     catalog,
     events,
     health,
@@ -31,6 +32,7 @@ from laurels.http.gate import Gate
 from laurels.http.limits import Limiter
 from laurels.http.service import Service
 from laurels.settings import read_settings
+from laurels.worker import Worker
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -81,9 +83,12 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
 
 
 @asynccontextmanager
-async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
+async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Run what goes on by itself for as long as the application does."""
-    yield
+    service: Service = app.state.laurels
+    loops = [Worker(service.engine)] if service.settings.serve_works else []
+    async with background.running(loops):
+        yield
 
 
 def _middleware(service: Service) -> list[Middleware]:

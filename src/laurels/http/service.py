@@ -24,6 +24,9 @@ class Service:
     tokens: Tokens
     limiter: Limiter
 
+    def stop(self) -> None:
+        """Let end what would not end by itself; safe to call from signal handlers and other threads."""
+
 
 def service_of(connection: HTTPConnection) -> Service:
     """Return the service that a request came to."""
