@@ -8,10 +8,12 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from laurels.core.catalog import QuestType
+from laurels.core.commands import AcceptQuest, ClaimQuest
 from laurels.core.quests import QuestStatus
 from laurels.handles import QuestView
 from laurels.http.auth import ReadOrUser, WalletOrUser
 from laurels.http.service import service_of
+from laurels.http.wallet import recorded
 from laurels.http.wire import (
     Body,
     Code,
@@ -57,15 +59,17 @@ def read_quests(
 
 
 @router.post("/{code}/accept", summary="Accept a quest", responses=OUTCOME)
-def accept_quest(request: Request, caller: WalletOrUser, user_id: UserId, code: Code, key: IdempotencyKey) -> Response:
+async def accept_quest(
+    request: Request, caller: WalletOrUser, user_id: UserId, code: Code, key: IdempotencyKey
+) -> Response:
     """Start a quest that counts from acceptance."""
-    return reply_once(service_of(request).engine.user(user_id).quest(code).accept(request_id=key))
+    return reply_once(await recorded(request, AcceptQuest(user=user_id, id=key, quest=code)))
 
 
 @router.post("/{code}/claim", summary="Claim a quest's reward", responses=OUTCOME)
-def claim_quest(
+async def claim_quest(
     request: Request, caller: WalletOrUser, user_id: UserId, code: Code, key: IdempotencyKey, body: Claim | None = None
 ) -> Response:
     """Take the reward of a completed run; 409 `quest_not_completed` or `already_claimed` where there is none."""
     period = None if body is None else body.period
-    return reply_once(service_of(request).engine.user(user_id).quest(code).claim(request_id=key, period=period))
+    return reply_once(await recorded(request, ClaimQuest(user=user_id, id=key, quest=code, period=period)))

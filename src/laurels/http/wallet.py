@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from typing import Annotated
@@ -14,6 +15,7 @@ from starlette.responses import Response
 from laurels.core import commands
 from laurels.core.changes import Outcome, outcome_as_json
 from laurels.core.errors import Unknown
+from laurels.core.requests import read_instant
 from laurels.http.auth import Admin, Wallet
 from laurels.http.service import service_of
 from laurels.http.wire import (
@@ -101,48 +103,55 @@ class Moving(Body):
 
 
 @router.post("/users/{user_id}/xp", summary="Award XP", responses=OUTCOME)
-def award_xp(request: Request, caller: Wallet, user_id: UserId, key: IdempotencyKey, body: Award) -> Response:
+async def award_xp(request: Request, caller: Wallet, user_id: UserId, key: IdempotencyKey, body: Award) -> Response:
     """Give XP outside of any rule. A user who is not there is made."""
-    return _done(request, commands.AwardXp(user=user_id, id=key, **body.model_dump()))
+    return await _done(request, commands.AwardXp(user=user_id, id=key, **body.model_dump()))
 
 
 @router.post("/users/{user_id}/xp/adjust", summary="Adjust XP", responses=OUTCOME)
-def adjust_xp(request: Request, caller: Admin, user_id: UserId, key: IdempotencyKey, body: Adjustment) -> Response:
+async def adjust_xp(
+    request: Request, caller: Admin, user_id: UserId, key: IdempotencyKey, body: Adjustment
+) -> Response:
     """Correct XP by an amount of either sign."""
-    return _done(request, commands.Adjust(user=user_id, id=key, unit="xp", **body.model_dump()))
+    return await _done(request, commands.Adjust(user=user_id, id=key, unit="xp", **body.model_dump()))
 
 
 @router.post("/users/{user_id}/wallet/{currency}/credit", summary="Credit a currency", responses=OUTCOME)
-def credit(
+async def credit(
     request: Request, caller: Wallet, user_id: UserId, currency: Code, key: IdempotencyKey, body: Award
 ) -> Response:
     """Give currency, which counts as earned. A user who is not there is made."""
-    return _done(request, commands.Credit(user=user_id, id=key, currency=currency, **body.model_dump()))
+    return await _done(request, commands.Credit(user=user_id, id=key, currency=currency, **body.model_dump()))
 
 
 @router.post("/users/{user_id}/wallet/{currency}/spend", summary="Spend a currency", responses=OUTCOME)
-def spend(
+async def spend(
     request: Request, caller: Wallet, user_id: UserId, currency: Code, key: IdempotencyKey, body: Spending
 ) -> Response:
     """Take currency that is there; 409 `insufficient_funds` says what is `available`."""
-    return _done(request, commands.Spend(user=user_id, id=key, currency=currency, **body.model_dump()))
+    return await _done(request, commands.Spend(user=user_id, id=key, currency=currency, **body.model_dump()))
 
 
 @router.post("/users/{user_id}/wallet/{currency}/adjust", summary="Adjust a currency", responses=OUTCOME)
-def adjust(
+async def adjust(
     request: Request, caller: Admin, user_id: UserId, currency: Code, key: IdempotencyKey, body: Adjustment
 ) -> Response:
     """Correct a balance by an amount of either sign."""
-    return _done(request, commands.Adjust(user=user_id, id=key, unit=currency, **body.model_dump()))
+    return await _done(request, commands.Adjust(user=user_id, id=key, unit=currency, **body.model_dump()))
 
 
 @router.post("/users/{user_id}/wallet/{currency}/holds", summary="Hold a currency", responses=HELD, status_code=201)
-def hold(
+async def hold(
     request: Request, caller: Wallet, user_id: UserId, currency: Code, key: IdempotencyKey, body: Holding
 ) -> Response:
     """Set currency aside until it is captured, released, or past `expires_at`."""
-    wallet = service_of(request).engine.wallet(user_id)
-    outcome = wallet.hold(currency, body.amount, request_id=key, expires_at=body.expires_at, reason=body.reason)
+    until = None if body.expires_at is None else read_instant(body.expires_at, "expires_at")
+    outcome = await recorded(
+        request,
+        commands.Hold(
+            user=user_id, id=key, currency=currency, amount=body.amount, expires_at=until, reason=body.reason
+        ),
+    )
     held = HoldOut(
         id=hold_id(user_id, key),
         user_id=user_id,
@@ -155,36 +164,40 @@ def hold(
 
 
 @router.post("/holds/{hold_id}/capture", summary="Capture a hold", responses=OUTCOME)
-def capture(request: Request, caller: Wallet, hold_id: Code, key: IdempotencyKey, body: Part | None = None) -> Response:
+async def capture(
+    request: Request, caller: Wallet, hold_id: Code, key: IdempotencyKey, body: Part | None = None
+) -> Response:
     """Spend a hold or a part of it; the rest is free again. 409 `hold_closed` or `hold_expired` where it is over."""
     user_id, hold = _held(hold_id)
     asked = body or Part()
-    return _done(request, commands.Capture(user=user_id, id=key, hold=hold, amount=asked.amount, reason=asked.reason))
+    return await _done(
+        request, commands.Capture(user=user_id, id=key, hold=hold, amount=asked.amount, reason=asked.reason)
+    )
 
 
 @router.post("/holds/{hold_id}/release", summary="Release a hold", responses=OUTCOME)
-def release(
+async def release(
     request: Request, caller: Wallet, hold_id: Code, key: IdempotencyKey, body: Reasoned | None = None
 ) -> Response:
     """Give all of a hold back to its owner."""
     user_id, hold = _held(hold_id)
-    return _done(request, commands.Release(user=user_id, id=key, hold=hold, reason=body.reason if body else None))
+    return await _done(request, commands.Release(user=user_id, id=key, hold=hold, reason=body.reason if body else None))
 
 
 @router.post("/transfers", summary="Transfer a currency", responses=OUTCOME)
-def transfer(request: Request, caller: Wallet, key: IdempotencyKey, body: Moving) -> Response:
+async def transfer(request: Request, caller: Wallet, key: IdempotencyKey, body: Moving) -> Response:
     """Move currency from one user to another; the request is the giver's."""
     given = body.model_dump()
-    return _done(request, commands.Transfer(user=given.pop("from_"), id=key, **given))
+    return await _done(request, commands.Transfer(user=given.pop("from_"), id=key, **given))
 
 
 @router.post("/users/{user_id}/requests/{request_id}/refund", summary="Refund a spend", responses=OUTCOME)
-def refund(
+async def refund(
     request: Request, caller: Wallet, user_id: UserId, request_id: Code, key: IdempotencyKey, body: Part | None = None
 ) -> Response:
     """Give back a spend or a capture, or a part of it; never more than is left of it."""
     asked = body or Part()
-    return _done(
+    return await _done(
         request,
         commands.Refund(user=user_id, id=key, request=request_id, amount=asked.amount, reason=asked.reason),
     )
@@ -205,6 +218,10 @@ def _held(named: str) -> tuple[str, str]:
         ) from None
 
 
-def _done(request: Request, command: commands.AnyCommand) -> Response:
-    outcome: Outcome = service_of(request).engine.record(command)
-    return reply_once(outcome)
+async def _done(request: Request, command: commands.AnyCommand) -> Response:
+    return reply_once(await recorded(request, command))
+
+
+async def recorded(request: Request, command: commands.AnyCommand) -> Outcome:
+    """Record a command and return what it caused, after the commit; no thread waits for it meanwhile."""
+    return await asyncio.wrap_future(service_of(request).engine.submit(command, wait=False))
