@@ -27,7 +27,7 @@ from laurels.core.requests import check_text, read_instant
 from laurels.store.tables import api_keys
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection
 
     from sqlalchemy import Connection, RowMapping
 
@@ -41,8 +41,6 @@ ID_CHARACTERS = 12
 SECRET_CHARACTERS = 43  # 62^43 is 256 bits.
 CHECK_CHARACTERS = 6
 OVERLAP_S_MAX = 90 * 86_400
-#: When a key was last used is written so often and no more.
-USED_EVERY_US = 60_000_000
 
 _ALPHABET = string.digits + string.ascii_letters
 
@@ -185,11 +183,13 @@ def revoke(engine: Engine, key_id: str, *, actor: str) -> Key:
         return _key(_row(connection, key_id))
 
 
-def used(engine: Engine, at_by_key: Mapping[str, Instant]) -> None:
-    """Write down when keys were last used."""
+def used(engine: Engine, key_id: str, at: Instant) -> None:
+    """Write down that a key was used; of several processes the latest counts."""
+    last = api_keys.c.last_used_at
     with engine.write() as transaction:
-        for key_id, at in sorted(at_by_key.items()):
-            transaction.connection.execute(update(api_keys).where(api_keys.c.key_id == key_id).values(last_used_at=at))
+        transaction.connection.execute(
+            update(api_keys).where(api_keys.c.key_id == key_id, (last < at) | last.is_(None)).values(last_used_at=at)
+        )
 
 
 def _checked(name: str, scopes: Collection[str]) -> tuple[Scope, ...]:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
@@ -24,10 +23,10 @@ from laurels.http import (
     quests,
     users,
     wallet,
-    wire,
 )
 from laurels.http.auth import KeyRing, Tokens
 from laurels.http.bodies import Bodies
+from laurels.http.document import document
 from laurels.http.gate import Gate
 from laurels.http.limits import Limiter
 from laurels.http.service import Service
@@ -69,6 +68,7 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
         description=DESCRIPTION,
         docs_url=None,
         redoc_url=None,
+        redirect_slashes=False,
         lifespan=_lifespan,
         generate_unique_id_function=lambda route: route.name,
         middleware=_middleware(service),
@@ -78,7 +78,7 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
     for resource in RESOURCES:
         app.include_router(resource.router)
     pages.install(app)
-    app.openapi = lambda: _document(app)  # type: ignore[method-assign]
+    app.openapi = lambda: document(app, _TAGS)  # type: ignore[method-assign]
     return app
 
 
@@ -89,6 +89,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     loops = [Worker(service.engine)] if service.settings.serve_works else []
     async with background.running(loops):
         yield
+    await service.close()
 
 
 def _middleware(service: Service) -> list[Middleware]:
@@ -110,17 +111,6 @@ def _middleware(service: Service) -> list[Middleware]:
         )
         found.insert(0, cors)
     return found
-
-
-def _document(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document, with the shapes of answers that come from the engine's structs."""
-    if app.openapi_schema is None:
-        document = get_openapi(
-            title=app.title, version=app.version, description=app.description, routes=app.routes, tags=_TAGS
-        )
-        document.setdefault("components", {}).setdefault("schemas", {}).update(wire.components)
-        app.openapi_schema = document
-    return app.openapi_schema
 
 
 _TAGS = [{"name": resource.router.tags[0], "description": resource.__doc__} for resource in RESOURCES]

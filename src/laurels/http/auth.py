@@ -9,6 +9,7 @@ exist: the tests see to it.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,10 +19,10 @@ from fastapi import Request, Security
 from fastapi.security import HTTPBearer, SecurityScopes
 
 from laurels import keys
-from laurels.core.errors import SettingInvalid
+from laurels.core.errors import LaurelsError, SettingInvalid
 from laurels.core.requests import is_id
 from laurels.http.problems import Refused
-from laurels.http.wire import SLASH
+from laurels.http.wire import SLASH, check_query
 
 if TYPE_CHECKING:
     from laurels.core.periods import Instant
@@ -31,8 +32,12 @@ if TYPE_CHECKING:
 
 #: A key that was revoked, and one that was made elsewhere, is known to be so after this long.
 FRESH_S = 0.5
+#: Between two looks at the database for keys that nobody knew yet.
+LOOK_AGAIN_S = 0.05
 USER = "user"
 MINUTE_US = 60_000_000
+
+log = logging.getLogger("laurels.http")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,33 +64,60 @@ class KeyRing:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._proofs: dict[str, Proof] = {}
-        self._fresh_until = float("-inf")
+        self._as_of_s = float("-inf")
         self._looking = asyncio.Lock()
-        self._used: dict[str, Instant] = {}
+        self._noted: dict[str, Instant] = {}
+        self._noting: set[asyncio.Task[None]] = set()
 
     async def caller_of(self, key: str) -> Caller | None:
         """Return whose key this is; None for one that is wrong, revoked or expired."""
         key_id = keys.key_id_of(key)
         if key_id is None:
             return None
-        if time.monotonic() > self._fresh_until:
-            async with self._looking:
-                if time.monotonic() > self._fresh_until:
-                    await asyncio.to_thread(self._look)
+        asked_s = time.monotonic()
+        if self._as_of_s < asked_s - FRESH_S:
+            await self._look(asked_s - FRESH_S)
+        if key_id not in self._proofs:  # It may have been made just now, by this process or another.
+            await self._look(asked_s)
         proof, now = self._proofs.get(key_id), self._engine.now()
         if proof is None or not proof.holds(key, now):
             return None
-        if now - proof.last_used_at >= keys.USED_EVERY_US:
-            self._used[key_id] = now - now % MINUTE_US
+        if now - proof.last_used_at >= MINUTE_US:
+            self._note(key_id, now - now % MINUTE_US)
         return Caller(key_id, proof.scopes)
 
-    def _look(self) -> None:
-        if self._used:
-            used, self._used = self._used, {}
-            keys.used(self._engine, used)
+    async def close(self) -> None:
+        """Finish writing down when keys were last used."""
+        await asyncio.gather(*self._noting)
+
+    async def _look(self, as_of_s: float) -> None:
+        """See to it that the keys known are those of that moment, or of a later one."""
+        async with self._looking:
+            if self._as_of_s >= as_of_s:
+                return
+            # Whoever tries keys that there are not cannot make this ask without end.
+            await asyncio.sleep(max(0, self._as_of_s + LOOK_AGAIN_S - time.monotonic()))
+            began_s = time.monotonic()
+            self._proofs = await asyncio.to_thread(self._read)
+            self._as_of_s = began_s
+
+    def _read(self) -> dict[str, Proof]:
         with self._engine.read() as connection:
-            self._proofs = keys.proofs(connection)
-        self._fresh_until = time.monotonic() + FRESH_S
+            return keys.proofs(connection)
+
+    def _note(self, key_id: str, minute: Instant) -> None:
+        """Write down that a key was used, beside the call, which does not wait for it."""
+        if self._noted.get(key_id) != minute:
+            self._noted[key_id] = minute
+            noting = asyncio.create_task(asyncio.to_thread(self._write, key_id, minute))
+            self._noting.add(noting)
+            noting.add_done_callback(self._noting.discard)
+
+    def _write(self, key_id: str, minute: Instant) -> None:
+        try:
+            keys.used(self._engine, key_id, minute)
+        except LaurelsError as error:  # The next minute will be written down again.
+            log.warning("key_use_not_noted", extra={"key_id": key_id, "reason": str(error)})
 
 
 class Tokens:
@@ -99,6 +131,12 @@ class Tokens:
         self._key: Any = settings.token_key
         self._algorithm = settings.token_algorithm
         if settings.token_key:
+            bits = int(self._algorithm[2:]) if self._algorithm.startswith("HS") else 0
+            if len(settings.token_key.encode()) * 8 < bits:
+                raise SettingInvalid(
+                    f"token_key is too short for {self._algorithm}: whoever sees one token could guess it. "
+                    f"Use at least {bits // 8} random bytes."
+                )
             try:
                 self._key = jwt.get_algorithm_by_name(self._algorithm).prepare_key(settings.token_key)
             except (ValueError, TypeError, jwt.PyJWTError) as error:
@@ -113,7 +151,13 @@ class Tokens:
                 token,
                 self._key,
                 algorithms=[self._algorithm],
-                options={"require": ["sub"], "verify_aud": False, "verify_iss": False, "verify_iat": False},
+                options={
+                    "require": ["sub"],
+                    "verify_aud": False,
+                    "verify_iss": False,
+                    "verify_iat": False,
+                    "verify_jti": False,
+                },
             )
         except (jwt.PyJWTError, ValueError):
             return None
@@ -130,14 +174,17 @@ async def authorize(
     caller: Caller = request.scope["laurels.caller"]
     if caller.user_id is not None:
         if USER not in wanted.scopes:
-            raise Refused(403, "forbidden", "A user's token cannot do this; it takes a key of the application's.")
+            raise _forbidden("A user's token cannot do this; it takes a key of the application's.")
         if request.path_params.get("user_id", caller.user_id).replace(SLASH, "/") != caller.user_id:
-            raise Refused(403, "forbidden", "A user's token reads and claims for that user alone.")
-        return caller
-    scopes = [scope for scope in wanted.scopes if scope != USER]
-    if not any(map(caller.may, scopes)):
-        raise Refused(403, "forbidden", f"This takes a key with the scope {' or '.join(scopes)}.")
+            raise _forbidden("A user's token reads and claims for that user alone.")
+    elif not any(map(caller.may, wanted.scopes)):
+        raise _forbidden(f"This takes a key with the scope {' or '.join(set(wanted.scopes) - {USER})}.")
+    check_query(request)
     return caller
+
+
+def _forbidden(detail: str) -> Refused:
+    return Refused(403, "forbidden", detail, {"WWW-Authenticate": 'Bearer realm="laurels", error="insufficient_scope"'})
 
 
 #: What a route takes as its `caller`: a key with that scope (or `admin`).

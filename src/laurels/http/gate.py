@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 from starlette.datastructures import MutableHeaders
 
-from laurels.http.problems import problem
+from laurels.core.errors import LaurelsError
+from laurels.http.problems import Refused, of_error, of_refusal, problem
 from laurels.http.wire import SLASH
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from starlette.responses import Response
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
     from laurels.http.auth import Caller
@@ -23,7 +27,7 @@ if TYPE_CHECKING:
 
 AUTHORIZATION = b"authorization"
 API = "/v1"
-_ESCAPED = b"%2f"
+_ESCAPED_SLASH = re.compile(b"%2f", re.IGNORECASE)
 
 
 class Gate:
@@ -35,26 +39,22 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401 or 429, or pass the call on."""
-        # Not every server gives the path as it came; without it an escaped slash parts the path as any other.
-        if scope["type"] == "http" and _ESCAPED in (scope.get("raw_path") or b"").lower():
-            scope["path"] = unquote(re.sub("%2f", SLASH, scope["raw_path"].decode("latin-1"), flags=re.IGNORECASE))
         if scope["type"] != "http" or not _is_api(scope):
             await self._app(scope, receive, send)
             return
-        caller = await self._caller(scope)
-        if caller is None:
-            refusal = problem(
-                401,
-                "unauthorized",
-                "This takes a key that is good: Authorization: Bearer lrl_…. `laurels keys create` makes one.",
-                headers={"WWW-Authenticate": 'Bearer realm="laurels"'},
-            )
-            await refusal(scope, receive, send)
+        try:
+            caller = await self._caller(scope)
+            is_within, headers = await self._service.limiter.take(caller)
+            if is_within:
+                _unescape(scope)
+        except Refused as refused:
+            await of_refusal(refused)(scope, receive, send)
             return
-        is_within, headers = self._service.limiter.take(caller)
+        except LaurelsError as error:  # The database is away, so nobody can say who is good.
+            await of_error(error)(scope, receive, send)
+            return
         if not is_within:
-            refusal = problem(429, "rate_limited", "Too many calls with this key; wait a little.", headers=headers)
-            await refusal(scope, receive, send)
+            await _too_many(headers)(scope, receive, send)
             return
         scope["laurels.caller"] = caller
 
@@ -65,14 +65,47 @@ class Gate:
 
         await self._app(scope, receive, send_with_headers if headers else send)
 
-    async def _caller(self, scope: Scope) -> Caller | None:
+    async def _caller(self, scope: Scope) -> Caller:
+        """Return who calls. Raises Refused 401 for nobody we know."""
         given = [value for name, value in scope["headers"] if name == AUTHORIZATION]
         scheme, _, credentials = (given[0].decode("latin-1") if len(given) == 1 else "").partition(" ")
-        if scheme.lower() != "bearer" or not credentials:
-            return None
-        return await self._service.keys.caller_of(credentials) or self._service.tokens.caller_of(credentials)
+        is_bearer = scheme.lower() == "bearer" and credentials != ""
+        if is_bearer:
+            caller = await self._service.keys.caller_of(credentials) or self._service.tokens.caller_of(credentials)
+            if caller is not None:
+                return caller
+        error = ', error="invalid_token"' if is_bearer else ""
+        raise Refused(
+            401,
+            "unauthorized",
+            "This takes a key that is good: Authorization: Bearer lrl_…. `laurels keys create` makes one.",
+            {"WWW-Authenticate": f'Bearer realm="laurels"{error}'},
+        )
 
 
 def _is_api(scope: Scope) -> bool:
     path: str = scope["path"].removeprefix(scope.get("root_path", ""))
     return path == API or path.startswith(API + "/")
+
+
+def _unescape(scope: Scope) -> None:
+    """
+    Let the path be what was escaped in it, with SLASH for a slash that belongs to an id.
+
+    Raises Refused for what is no text: servers would replace it, and two users would be the same. Not every server
+    gives the path as it came; without it an escaped slash parts the path as any other.
+    """
+    given: bytes = scope.get("raw_path") or b""
+    if b"%" not in given:
+        return
+    try:
+        pieces = [unquote_to_bytes(piece).decode() for piece in _ESCAPED_SLASH.split(given)]
+    except UnicodeDecodeError:
+        raise Refused(400, "unreadable", "What is escaped in the path is not UTF-8.") from None
+    if any(SLASH in piece for piece in pieces):
+        raise Refused(422, "invalid_id", "The path holds a control character, which no id may.")
+    scope["path"] = SLASH.join(pieces)
+
+
+def _too_many(headers: Mapping[str, str]) -> Response:
+    return problem(429, "rate_limited", "Too many calls with this key; wait a little.", headers=headers)

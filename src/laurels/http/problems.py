@@ -26,6 +26,7 @@ from laurels.core.errors import (
     Unavailable,
     Unknown,
 )
+from laurels.core.requests import shown
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -117,20 +118,31 @@ def of_error(error: LaurelsError) -> Response:
 
 def of_refusal(error: HTTPException) -> Response:
     """Return the answer for what HTTP refuses: ours with its code, the framework's with the status's name."""
-    code = error.code if isinstance(error, Refused) else HTTPStatus(error.status_code).name.lower()
-    path = error.path if isinstance(error, Refused) else ""
-    errors = [Problem(path, error.detail)] if path else []
-    return problem(error.status_code, code, error.detail, errors=errors, headers=error.headers)
+    if not isinstance(error, Refused):
+        is_body = error.status_code == HTTPStatus.BAD_REQUEST  # The one thing the framework calls so.
+        code = "unreadable" if is_body else HTTPStatus(error.status_code).name.lower()
+        return problem(error.status_code, code, error.detail, headers=error.headers)
+    errors = [Problem(error.path, error.detail)] if error.path else []
+    return problem(error.status_code, error.code, error.detail, errors=errors, headers=error.headers)
 
 
 def of_invalid(error: RequestValidationError) -> Response:
     """Return the answer for parameters or a body of the wrong shape: all that is wrong, each with its place."""
+    if isinstance(error.body, bytes):  # The framework leaves so what does not say that it is JSON.
+        return problem(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "The body must come as JSON, and say so: Content-Type: application/json.",
+            headers={"Accept": "application/json"},
+        )
     found = error.errors()
     for one in found:
         if one["type"] == "json_invalid":
             reason = f"The body is no JSON that can be read: {one['ctx']['error']}."
             return problem(HTTPStatus.BAD_REQUEST, "unreadable", reason)
-    if [one["loc"] for one in found] == [("header", "Idempotency-Key")] and found[0]["type"] == "missing":
+    if any(
+        one["loc"] == ("header", "Idempotency-Key") and one["type"] in {"missing", "string_too_short"} for one in found
+    ):
         return problem(
             HTTPStatus.BAD_REQUEST,
             "idempotency_key_missing",
@@ -154,8 +166,15 @@ async def _tell_error(_request: Request, error: Exception) -> Response:
     return of_error(error)
 
 
-async def _tell_refusal(_request: Request, error: Exception) -> Response:
+async def _tell_refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == HTTPStatus.NOT_FOUND and not isinstance(error, Refused):
+        error.detail = f"There is nothing at {shown(request.url.path)}; /docs shows what there is."
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        # A path has a route for each method, of which the framework names the first alone.
+        methods = request.app.openapi()["paths"].get(request.scope["route"].path, {"get": None})
+        allowed = ", ".join(method.upper() for method in methods)
+        error = Refused(405, "method_not_allowed", f"Here goes {allowed}, not {request.method}.", {"Allow": allowed})
     return of_refusal(error)
 
 

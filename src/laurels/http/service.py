@@ -27,6 +27,11 @@ class Service:
     def stop(self) -> None:
         """Let end what would not end by itself; safe to call from signal handlers and other threads."""
 
+    async def close(self) -> None:
+        """Give up what the parts hold; the engine is its owner's to close."""
+        await self.keys.close()
+        await self.limiter.close()
+
 
 def service_of(connection: HTTPConnection) -> Service:
     """Return the service that a request came to."""

@@ -11,14 +11,16 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar, Union, get_args
+from urllib.parse import unquote_to_bytes
 
 import msgspec
-from fastapi import Header, Path, Query
+from fastapi import Header, Path, Query, Request
 from pydantic import AfterValidator, BaseModel, ConfigDict, WithJsonSchema
 from starlette.responses import Response
 
 from laurels.core.changes import Change, Outcome, Skip, outcome_as_json
-from laurels.core.requests import ID_CHARACTERS_MAX
+from laurels.core.nearest import unknown
+from laurels.core.requests import ID_CHARACTERS_MAX, is_id
 from laurels.core.state import AMOUNT_MAX
 from laurels.http.problems import MEDIA_TYPE, ProblemDetails, Refused
 
@@ -34,6 +36,14 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
+def _as_utf8(text: str) -> str:
+    """Return a header's text, which servers read as Latin-1, as the UTF-8 that it was sent in."""
+    try:
+        return text.encode("latin-1").decode()
+    except UnicodeError:
+        raise ValueError("what is not ASCII must be UTF-8") from None
+
+
 #: An amount is checked by the engine, whose errors say more than those of a schema.
 Amount = Annotated[Any, WithJsonSchema({"type": "integer", "minimum": 1, "maximum": AMOUNT_MAX})]
 SignedAmount = Annotated[
@@ -41,6 +51,7 @@ SignedAmount = Annotated[
 ]
 IdempotencyKey = Annotated[
     str,
+    AfterValidator(_as_utf8),
     Header(
         alias="Idempotency-Key",
         description="The request's id, of the user whom it is about: the same again does nothing again.",
@@ -63,6 +74,21 @@ Code = Annotated[
 ]
 Cursor = Annotated[str, Query(description="`next_cursor` of the page before; empty for the first page.")]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="How many at most.")]
+
+
+def check_query(request: Request) -> None:
+    """Raise Refused for a query that a route does not know: a typing mistake must not silently mean the default."""
+    if not request.url.query:
+        return
+    try:
+        unquote_to_bytes(request.scope["query_string"]).decode()
+    except UnicodeDecodeError:
+        raise Refused(400, "unreadable", "What is escaped in the query is not UTF-8.") from None
+    known = {field.alias for field in request.scope["route"].dependant.query_params}
+    for name in request.query_params:
+        if name not in known:
+            raise Refused(422, "unknown_parameter", unknown("parameter", name, known), path=name)
+
 
 # --- What they get ----------------------------------------------------------------------------------------------------
 
@@ -188,7 +214,10 @@ def position_in(cursor: str, shape: type[T]) -> T | None:
     if not cursor:
         return None
     try:
-        return msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=shape)
+        found = msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=shape)
     except (ValueError, msgspec.MsgspecError):
-        detail = "This is no cursor of this list: give `next_cursor` as it came."
-        raise Refused(422, "invalid_cursor", detail, path="cursor") from None
+        found = None
+    if isinstance(found, tuple) and all(is_id(one) or (type(one) is int and 0 <= one <= AMOUNT_MAX) for one in found):
+        return found
+    detail = "This is no cursor of this list: give `next_cursor` as it came."
+    raise Refused(422, "invalid_cursor", detail, path="cursor")
