@@ -159,7 +159,10 @@ class Worker:
             done = self._attempt()
             if done < projector.STEP_ROWS:
                 pause_s = BUSY_PAUSE_S if done or self._tail.waits else min(2 * pause_s, IDLE_PAUSE_S)
-                time.sleep(pause_s)
+                if pause_s > BUSY_PAUSE_S:
+                    self._engine.projector.wait(pause_s)  # What this process records is on the boards in a moment.
+                else:
+                    time.sleep(pause_s)
         with suppress(*AWAY):
             self._tell_progress(0, at_once=True)
 

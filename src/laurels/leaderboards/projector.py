@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from laurels.core.catalog import Catalog, Leaderboard
     from laurels.leaderboards.redis import RedisBoards
     from laurels.leaderboards.scores import StandingRow
-    from laurels.protocols import Leaderboards, Store
+    from laurels.protocols import Leaderboards, Observer, Store
 
 T = TypeVar("T")
 log = logging.getLogger("laurels")
@@ -135,6 +135,7 @@ class Projector:
     def __init__(self, store: Store, catalog: Callable[[], Catalog], boards: RedisBoards | None = None) -> None:
         #: With Redis, how often a reader looks for what others recorded; what its own process did it sees at once.
         self.look_s = LOOK_S
+        self.observer: Observer | None = None
         self._store = store
         self._catalog = catalog
         self._boards = boards
@@ -143,6 +144,7 @@ class Projector:
         self._known: tuple[Catalog, str] | None = None
         self._looked_at = self._strode_at = self._reconciled_at = float("-inf")
         self._recorded = False
+        self._noticed = threading.Event()
 
     # --- Going forward ------------------------------------------------------------------------------------------------
 
@@ -152,6 +154,13 @@ class Projector:
 
         A caller without the lease gets 0 too where somebody else has it.
         """
+        began_at = time.time_ns()
+        done = self._step(settled, leased=leased)
+        if done and self.observer is not None:
+            self.observer.projected(done, began_at)
+        return done
+
+    def _step(self, settled: int, *, leased: bool) -> int:
         if self._boards is None:
             return self._step_database(settled, leased=leased)
         with self._store.read() as connection:
@@ -180,6 +189,12 @@ class Projector:
     def notice(self) -> None:
         """Take notice that this process recorded something, which it will want to see on the boards."""
         self._recorded = True
+        self._noticed.set()
+
+    def wait(self, timeout_s: float) -> None:
+        """Wait until this process records something, for so long at most."""
+        self._noticed.wait(timeout_s)
+        self._noticed.clear()
 
     def rebuild(self) -> None:
         """Let every board start from nothing, in the database and wherever the journal's boards are kept."""
