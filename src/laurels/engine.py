@@ -36,6 +36,7 @@ from laurels.handles import UserHandle, WalletHandle
 from laurels.lanes import WAITING_REQUESTS_MAX, Lane, Unit
 from laurels.leaderboards.board import Board
 from laurels.leaderboards.projector import Projector
+from laurels.protocols import Recorded
 from laurels.store import reads
 from laurels.store.tables import catalog_revisions, profiles
 
@@ -53,7 +54,7 @@ if TYPE_CHECKING:
     from laurels.core.profile import Profile
     from laurels.core.requests import Request
     from laurels.leaderboards.redis import RedisBoards
-    from laurels.protocols import ForeignConnection, Progress, Store, Transaction
+    from laurels.protocols import ForeignConnection, Observer, Progress, Store, Transaction
     from laurels.settings import Settings
 
 DEFAULT_URL = "sqlite:///laurels.db"
@@ -191,6 +192,7 @@ class Engine:
             for number in range(store.lanes)
         ]
         self._calls = ThreadPoolExecutor(1, "laurels-listeners")
+        self._observer: Observer | None = None
 
     # --- Recording ----------------------------------------------------------------------------------------------------
 
@@ -300,7 +302,7 @@ class Engine:
                 if len(asked) > 1:
                     error.path = f"[{place}].{error.path}".rstrip(".")
                 raise
-        return Unit(requests)
+        return Unit(requests, caller=None if self._observer is None else self._observer.caller())
 
     def _record_units(
         self,
@@ -308,7 +310,7 @@ class Engine:
         patient: bool,  # noqa: FBT001  a lane calls it so
     ) -> list[list[Outcome] | LaurelsError | None]:
         """Record units in a transaction of their own; again when the database went away: the ids make that safe."""
-        now = self.now()
+        now, began_at = self.now(), time_ns()
         results: list[list[Outcome] | LaurelsError | None] = []
         # Soon, as a lost connection or a deadlock is over at once; not often, as a server takes seconds to come back.
         for attempt in stamina.retry_context(
@@ -319,8 +321,11 @@ class Engine:
                 with self._store.write() as transaction:
                     results = self._record_in(transaction, units, now, patient=patient)
         self._projector.notice()
-        # Duplicates of what the attempt before had committed, when the answer to that was lost.
-        return [_first_of(*pair) for pair in zip(lost, results, strict=True)] if lost else results
+        if lost:  # Duplicates of what the attempt before had committed, when the answer to that was lost.
+            results = [_first_of(*pair) for pair in zip(lost, results, strict=True)]
+        if self._observer is not None:
+            self._observer.committed(_recorded(units, results, began_at))
+        return results
 
     def _record_within(self, connection: ForeignConnection, unit: Unit) -> list[Outcome]:
         """Record a unit in the caller's transaction."""
@@ -364,6 +369,10 @@ class Engine:
         raises is logged and goes no further. Duplicates call nobody.
         """
         self._listeners[change_type].append(listener)
+
+    def observe(self, observer: Observer) -> None:
+        """Tell an observer, and no longer another, of every batch and every projection of this process."""
+        self._observer = self._projector.observer = observer
 
     def _tell_later(self, done: Future[Outcome] | Future[list[Outcome]]) -> None:
         if not done.cancelled() and done.exception() is None:
@@ -698,6 +707,15 @@ def _decide_loaded(
             results.append(outcomes)
             decisions += made
     return results, decisions
+
+
+def _recorded(units: Sequence[Unit], results: Sequence[list[Outcome] | LaurelsError | None], began_at: int) -> Recorded:
+    """Return what an observer hears of a batch; units that were left for later are in another."""
+    callers = [unit.caller for unit, result in zip(units, results, strict=True) if result is not None]
+    outcomes = [outcome for result in results if isinstance(result, list) for outcome in result]
+    duplicates = sum(outcome.status == "duplicate" for outcome in outcomes)
+    refused = sum(isinstance(result, LaurelsError) for result in results)
+    return Recorded(began_at, callers, len(outcomes) - duplicates, duplicates, refused)
 
 
 def _call(listener: Callable[[Change], None], change: Change) -> None:

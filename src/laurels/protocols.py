@@ -143,3 +143,29 @@ class Progress(Protocol):
     def __call__(self, what: str, unit: str) -> Callable[[int, int | None], object]:
         """Begin a step; return what takes how much is done, and how much there is to do where that is known."""
         ...
+
+
+class Recorded(NamedTuple):
+    """What came of a batch that was committed, since when it was under way (ns), and whose requests it held."""
+
+    began_at: int
+    callers: Sequence[object]
+    applied: int
+    duplicates: int
+    refused: int
+
+
+class Observer(Protocol):
+    """Who is told what an engine does, to count and trace it. Called from lanes, so it is quick and raises nothing."""
+
+    def caller(self) -> object:
+        """Return what to remember of whoever hands requests over here; it comes back with their batch."""
+        ...
+
+    def committed(self, batch: Recorded) -> None:
+        """Take notice of a batch, before its callers are answered."""
+        ...
+
+    def projected(self, rows: int, began_at: int) -> None:
+        """Take notice that rows of the journal came onto the boards, since `began_at` (ns)."""
+        ...

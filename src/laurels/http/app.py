@@ -30,6 +30,7 @@ from laurels.http.document import document
 from laurels.http.gate import Gate
 from laurels.http.limits import Limiter
 from laurels.http.service import Service
+from laurels.http.telemetry import Calls, Telemetry
 from laurels.settings import read_settings
 from laurels.worker import Worker
 
@@ -61,7 +62,9 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
         keys=KeyRing(engine),
         tokens=Tokens(settings),
         limiter=Limiter(settings),
+        telemetry=Telemetry(engine),
     )
+    engine.observe(service.telemetry)
     app = FastAPI(
         title="Laurels",
         version=laurels.__version__,
@@ -96,6 +99,7 @@ def _middleware(service: Service) -> list[Middleware]:
     """Return what every call passes, the outermost first."""
     settings = service.settings
     found = [
+        Middleware(Calls, telemetry=service.telemetry),
         Middleware(Gate, service=service),
         Middleware(Bodies, bytes_max=settings.body_bytes_max, pause_s_max=settings.body_pause_s_max),
     ]
@@ -109,7 +113,7 @@ def _middleware(service: Service) -> list[Middleware]:
             expose_headers=["ETag", "Idempotent-Replayed", "RateLimit", "RateLimit-Policy", "Retry-After"],
             max_age=600,
         )
-        found.insert(0, cors)
+        found.insert(1, cors)
     return found
 
 

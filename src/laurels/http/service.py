@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from laurels.engine import Engine
     from laurels.http.auth import KeyRing, Tokens
     from laurels.http.limits import Limiter
+    from laurels.http.telemetry import Telemetry
     from laurels.settings import Settings
 
 
@@ -23,6 +24,7 @@ class Service:
     keys: KeyRing
     tokens: Tokens
     limiter: Limiter
+    telemetry: Telemetry
 
     def stop(self) -> None:
         """Let end what would not end by itself; safe to call from signal handlers and other threads."""

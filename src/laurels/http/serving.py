@@ -26,6 +26,7 @@ import uvicorn
 from laurels import keys
 from laurels.core.errors import LaurelsError
 from laurels.engine import open_as_set
+from laurels.http import logs, telemetry
 from laurels.http.app import create_app
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def serve(settings: Settings, bound: socket.socket, ready: Callable[[], None]) -
 
 
 def _serve(settings: Settings, bound: socket.socket, ready: Callable[[], None]) -> int:
-    with open_as_set(settings, create=False) as engine:
+    with telemetry.exporting(), open_as_set(settings, create=False) as engine:
         _Server(engine, settings, ready).run([bound])
         return 0
 
@@ -214,6 +215,7 @@ class _Processes:
 def _process(settings: Settings, bound: socket.socket, lifeline: Connection) -> None:
     """Serve as one of several, until told to stop or until nobody watches any more."""
     threading.Thread(target=_end_with, args=(lifeline,), name="laurels-lifeline", daemon=True).start()
+    logs.configure(settings)
     with suppress(OSError):  # Who should hear of it may be gone.
         try:
             _serve(settings, bound, lambda: lifeline.send(True))  # noqa: FBT003

@@ -285,6 +285,12 @@ class Projector:
             self._catch_up()
             return question(answers)
 
+    def check(self) -> None:
+        """Raise Unavailable where boards are kept in Redis, and that is away."""
+        if self._boards is not None:
+            for code in self._catalog().leaderboards:
+                self._boards.state(code)
+
     def hide(self, user_id: str) -> None:
         """Hide a user from the boards in Redis. Raises Unavailable where Redis is away."""
         if self._boards is not None:

@@ -50,10 +50,15 @@ def prepare(engine: Engine, *, create: bool = True) -> None:
             _upgrade(connection, found)
 
 
+def version(connection: Connection) -> str:
+    """Return which schema a database of ours has."""
+    return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
+
+
 def _version(connection: Connection) -> str | None:
     names = inspect(connection).get_table_names()
     if OURS.issubset(names):
-        return str(connection.scalar(text("SELECT version_num FROM alembic_version")))
+        return version(connection)
     if names:
         raise Unavailable(
             "database_foreign",

@@ -1,0 +1,346 @@
+"""
+What the service tells of itself: metrics for Prometheus, spans for OpenTelemetry, a log line for each call.
+
+Names are those of OpenTelemetry's semantic conventions, as Prometheus writes them. Nothing told holds a user's id: a
+call is known by its route, such as `/v1/users/{user_id}`. Without an SDK of OpenTelemetry's, spans cost nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import secrets
+import time
+from collections import deque
+from contextlib import contextmanager, nullcontext
+from typing import TYPE_CHECKING, NamedTuple
+
+from opentelemetry import propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanKind, StatusCode
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    GCCollector,
+    Histogram,
+    PlatformCollector,
+    ProcessCollector,
+)
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.multiprocess import MultiProcessCollector
+from sqlalchemy import func, select
+
+import laurels
+from laurels.core.errors import InvalidInput, LaurelsError
+from laurels.leaderboards.projector import PROJECTION
+from laurels.store.tables import journal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from opentelemetry.trace import SpanContext
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+    from laurels.engine import Engine
+    from laurels.http.auth import Caller
+    from laurels.protocols import Recorded
+
+#: Where several processes add up what they count; prometheus_client's own variable.
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+#: Those that OpenTelemetry's conventions advise for calls.
+SECONDS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+BATCH_SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000)
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+#: Asked every few seconds by machines: counted, but neither traced nor logged above debug.
+ASKED_BY_MACHINES = frozenset({"/healthz", "/readyz", "/metrics"})
+#: More would make one commit's span larger than a collector takes.
+LINKS_MAX = 128
+#: Commits that wait for a projection to name them; where another process projects, they are forgotten.
+COMMITS_KEPT = 256
+CLIENT_GONE = 499
+CALL_ID = b"x-request-id"
+TRACE_HEADERS = (b"traceparent", b"tracestate")
+_call_id_given = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
+
+log = logging.getLogger("laurels.http.calls")
+
+
+class _Asked(NamedTuple):
+    """The call that handed requests over to the engine, and when (ns)."""
+
+    context: SpanContext
+    at: int
+
+
+class _Commit(NamedTuple):
+    """A batch's span, and when it ended (ns)."""
+
+    context: SpanContext
+    ended_at: int
+
+
+class Telemetry:
+    """What one application counts and traces. It observes the engine (see protocols.py)."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._registry = registry = CollectorRegistry()
+        self._tracer = trace.get_tracer("laurels", laurels.__version__)
+        self._commits: deque[_Commit] = deque(maxlen=COMMITS_KEPT)
+        self.calls = Histogram(
+            "http_server_request_duration_seconds",
+            "How long calls took, by method, route and status.",
+            ["http_request_method", "http_route", "http_response_status_code"],
+            registry=registry,
+            buckets=SECONDS,
+        )
+        self.active = Gauge(
+            "http_server_active_requests",
+            "Calls under way, open streams included.",
+            ["http_request_method"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._requests = Counter(
+            "laurels_requests_recorded", "Requests that came out of a batch.", ["status"], registry=registry
+        )
+        self._batches = Histogram(
+            "laurels_batch_requests", "How many requests shared a commit.", registry=registry, buckets=BATCH_SIZES
+        )
+        self._commit_s = Histogram(
+            "laurels_commit_duration_seconds",
+            "How long a batch took to load, decide, write and commit.",
+            registry=registry,
+            buckets=SECONDS,
+        )
+        self._waiting = Gauge(
+            "laurels_requests_waiting",
+            "Requests that wait to be recorded.",
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self._projected = Counter(
+            "laurels_projection_rows", "Rows of the journal that were projected.", ["projection"], registry=registry
+        )
+        self._behind = Gauge(
+            "laurels_projection_behind_rows",
+            "How far a projection is behind the journal.",
+            ["projection"],
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
+        self._applied, self._duplicates, self._refused = (
+            self._requests.labels(status) for status in ("applied", "duplicate", "refused")
+        )
+        if not os.environ.get(SHARED_FOLDER):
+            ProcessCollector(registry=registry)
+            PlatformCollector(registry=registry)
+            GCCollector(registry=registry)
+
+    def exposition(self, accept: str) -> tuple[bytes, str]:
+        """Return all metrics, of all processes that serve together, and the media type they are written in."""
+        self._waiting.set(self._engine.waiting)
+        self._behind.labels(PROJECTION).set(self._rows_behind())
+        registry = self._registry
+        if os.environ.get(SHARED_FOLDER):
+            registry = CollectorRegistry()
+            MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        encode, media_type = choose_encoder(accept)
+        return encode(registry), media_type
+
+    def _rows_behind(self) -> float:
+        try:
+            with self._engine.read() as connection:
+                end: int = connection.scalar(select(func.max(journal.c.seq))) or 0
+            return self._engine.projector.behind(end)
+        except LaurelsError:
+            return float("nan")  # Nobody can say while the database or Redis is away.
+
+    # --- What the engine tells ----------------------------------------------------------------------------------------
+
+    def caller(self) -> object:
+        """Return the call that is under way here, if it is traced."""
+        context = trace.get_current_span().get_span_context()
+        return _Asked(context, time.time_ns()) if context.trace_flags.sampled else None
+
+    def committed(self, batch: Recorded) -> None:
+        """Count a batch, and trace it: a span of its own, linked with one in the trace of every call that is in it."""
+        ended_at = time.time_ns()
+        self._applied.inc(batch.applied)
+        self._duplicates.inc(batch.duplicates)
+        self._refused.inc(batch.refused)
+        self._batches.observe(batch.applied + batch.duplicates + batch.refused)
+        self._commit_s.observe((ended_at - batch.began_at) / 1e9)
+        self._waiting.set(self._engine.waiting)
+        if not is_traced():
+            return
+        asked = [caller for caller in batch.callers if isinstance(caller, _Asked)]
+        span = self._span("laurels.commit", batch.began_at, [each.context for each in asked])
+        span.set_attributes(
+            {
+                "laurels.requests.applied": batch.applied,
+                "laurels.requests.duplicate": batch.duplicates,
+                "laurels.requests.refused": batch.refused,
+            }
+        )
+        span.end(ended_at)
+        self._commits.append(_Commit(span.get_span_context(), ended_at))
+        for each in asked:
+            within = trace.set_span_in_context(NonRecordingSpan(each.context), Context())
+            self._span("laurels.record", each.at, [span.get_span_context()], within).end(ended_at)
+
+    def projected(self, rows: int, began_at: int) -> None:
+        """Count what was projected, and trace it, linked with the commits of this process that it brings to boards."""
+        self._projected.labels(PROJECTION).inc(rows)
+        if not is_traced():
+            return
+        commits = []
+        while self._commits and self._commits[0].ended_at <= began_at:
+            commits.append(self._commits.popleft().context)
+        span = self._span("laurels.project", began_at, commits)
+        span.set_attributes({"laurels.projection": PROJECTION, "laurels.rows": rows})
+        span.end()
+
+    def _span(self, name: str, began_at: int, linked: Sequence[SpanContext], within: Context | None = None) -> Span:
+        links = [Link(context) for context in linked[:LINKS_MAX]]
+        return self._tracer.start_span(name, within or Context(), links=links, start_time=began_at)
+
+    # --- Calls --------------------------------------------------------------------------------------------------------
+
+    def call_span(self, method: str, headers: dict[str, str]) -> AbstractContextManager[Span]:
+        """Return the span of a call, which goes on with the trace that the caller is in."""
+        if is_traced():
+            within = propagate.extract(headers)
+            return self._tracer.start_as_current_span(
+                method,
+                within,
+                SpanKind.SERVER,
+                {"http.request.method": method},
+                record_exception=False,  # Its text may hold what somebody sent.
+                set_status_on_exception=False,
+            )
+        if "traceparent" in headers:
+            return nullcontext(trace.get_current_span(propagate.extract(headers)))
+        return nullcontext(trace.INVALID_SPAN)
+
+
+class Calls:
+    """Counts, times, traces and logs every call, whatever becomes of it; the outermost thing that a call passes."""
+
+    def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
+        self._app = app
+        self._telemetry = telemetry
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a call on, and tell of it at its end."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        method = scope["method"] if scope["method"] in METHODS else "_OTHER"
+        call_id, headers = _of_headers(scope)
+        status, began_at = 500, time.perf_counter()
+
+        async def send_with_id(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                message = {**message, "headers": [*message.get("headers", ()), (CALL_ID, call_id)]}
+            await send(message)
+
+        active = self._telemetry.active.labels(method)
+        active.inc()
+        machines = scope["path"] in ASKED_BY_MACHINES
+        with nullcontext(trace.INVALID_SPAN) if machines else self._telemetry.call_span(method, headers) as span:
+            try:
+                await self._app(scope, receive, send_with_id)
+            except asyncio.CancelledError:
+                status = CLIENT_GONE
+                raise
+            finally:
+                active.dec()
+                seconds, route = time.perf_counter() - began_at, _route(scope)
+                self._telemetry.calls.labels(method, route, str(status)).observe(seconds)
+                _tell(span, method, route, status)
+                level = logging.DEBUG if machines else logging.INFO
+                if log.isEnabledFor(level):
+                    log.log(level, "call", extra=_facts(scope, method, route, status, seconds, call_id, span))
+
+
+def is_traced() -> bool:
+    """Whether an SDK of OpenTelemetry's was set up in this process."""
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider)
+
+
+@contextmanager
+def exporting() -> Iterator[None]:
+    """Export spans by OTLP where OpenTelemetry's own variables say where to; otherwise do nothing."""
+    if not (os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")):
+        yield
+        return
+    try:
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415  an extra
+        from opentelemetry.sdk.trace import TracerProvider  # noqa: PLC0415
+        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415
+    except ImportError as error:
+        raise InvalidInput("driver_missing", f"OTLP needs an SDK: pip install 'laurels[otel]' ({error}).") from None
+    os.environ.setdefault("OTEL_SERVICE_NAME", "laurels")
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+    trace.set_tracer_provider(provider)
+    try:
+        yield
+    finally:
+        provider.shutdown()
+
+
+def _of_headers(scope: Scope) -> tuple[bytes, dict[str, str]]:
+    """Return what a call is known by in logs, the caller's own name for it if it has one, and where its trace began."""
+    call_id, carried = b"", {}
+    for name, value in scope["headers"]:
+        if name == CALL_ID and _call_id_given(value):
+            call_id = value
+        elif name in TRACE_HEADERS:
+            carried[name.decode()] = value.decode("latin-1")
+    return call_id or secrets.token_hex(8).encode(), carried
+
+
+def _route(scope: Scope) -> str:
+    """Return the route's template; nothing where a call came to none."""
+    route = scope.get("route")
+    return "" if route is None else str(route.path)
+
+
+def _tell(span: Span, method: str, route: str, status: int) -> None:
+    """Finish a call's span."""
+    if span.is_recording():
+        span.update_name(f"{method} {route}" if route else method)
+        span.set_attribute("http.response.status_code", status)
+        if route:
+            span.set_attribute("http.route", route)
+        if status >= 500:  # noqa: PLR2004
+            span.set_attribute("error.type", str(status))
+            span.set_status(StatusCode.ERROR)
+
+
+def _facts(
+    scope: Scope, method: str, route: str, status: int, seconds: float, call_id: bytes, span: Span
+) -> dict[str, object]:
+    """Return what a log line says of a call."""
+    caller: Caller | None = scope.get("laurels.caller")
+    facts: dict[str, object] = {
+        "method": method,
+        "route": route,
+        "status": status,
+        "duration_ms": round(seconds * 1e3, 2),
+        "call_id": call_id.decode(),
+    }
+    if caller is not None:
+        facts["key"] = caller.key_id or "user"
+    context = span.get_span_context()
+    if context.is_valid:
+        facts["trace_id"] = trace.format_trace_id(context.trace_id)
+    return facts
