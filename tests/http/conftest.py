@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import shutil
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
 
 import httpx
 import pytest
@@ -84,3 +88,44 @@ def client(engine: laurels.Engine, url: str) -> Iterator[Client]:
 def api(client: Client) -> httpx.Client:
     """A client that may do everything."""
     return client("admin")
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """A service on SQLite that several tests use one after the other, each with users of its own."""
+
+    engine: laurels.Engine
+    url: str
+    key: str
+    api: httpx.Client
+
+    @property
+    def port(self) -> int:
+        return int(self.url.rpartition(":")[2])
+
+
+@contextmanager
+def standing(database: Path, settings: Settings) -> Iterator[Standing]:
+    """Serve a database for as long as the block lasts."""
+    with laurels.open(f"sqlite:///{database}") as engine, serving(create_app(engine, settings)) as url:
+        key = keys.create(engine, "test", ["admin"], actor=ACTOR).key
+        with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as api:
+            yield Standing(engine, url, key, api)
+
+
+@pytest.fixture(scope="session")
+def shared(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Standing]:
+    """One service for all tests of a process that need none of their own: starting one takes longer than they do."""
+    path = tmp_path_factory.mktemp("shared") / "laurels.db"
+    shutil.copy(empty_database, path)
+    with standing(path, Settings()) as found:
+        yield found
+
+
+_people = count(1)
+
+
+@pytest.fixture
+def user() -> str:
+    """The id of a user whom no other test knows."""
+    return f"user {next(_people)} of this process"

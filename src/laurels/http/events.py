@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 from fastapi import APIRouter, Request
+from fastapi.routing import APIRoute
+from fastapi.security import SecurityScopes
 from starlette.responses import Response
 
 from laurels.core.changes import outcome_as_json
 from laurels.core.errors import InvalidInput
 from laurels.http import cloudevents, ndjson
-from laurels.http.auth import Ingest
+from laurels.http.auth import Ingest, authorize
 from laurels.http.bodies import NDJSON
 from laurels.http.problems import Refused
 from laurels.http.service import service_of
@@ -20,13 +22,31 @@ from laurels.http.wire import Outcomes, answers, reply
 from laurels.importers.events import event_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+    from concurrent.futures import Future
+
+    from laurels.core.changes import Outcome
     from laurels.core.events import Event
 
 EVENTS_MAX = 1_000
 JSON = "application/json"
 LARGE_BYTES = 128 * 1024
 
-router = APIRouter(prefix="/v1", tags=["events"])
+
+class _Direct(APIRoute):
+    """A route that is handed the request and who sends it: finding out what else it takes costs more than the rest."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        """Return what answers a request."""
+        wanted = SecurityScopes(["ingest"])
+
+        async def answer(request: Request) -> Response:
+            return await record_events(request, await authorize(request, wanted, None))
+
+        return answer
+
+
+router = APIRouter(prefix="/v1", tags=["events"], route_class=_Direct)
 
 
 @router.post(
@@ -48,29 +68,35 @@ async def record_events(request: Request, caller: Ingest) -> Response:
         return ndjson.answer(request, service_of(request).engine)
     body = await request.body()
     if len(body) < LARGE_BYTES:
-        found = _events(request, media_type, body)
-    else:  # Others are not to wait for it.
-        found = await asyncio.to_thread(_events, request, media_type, body)
-    engine = service_of(request).engine
-    if isinstance(found, list):
-        try:
-            outcomes = await asyncio.wrap_future(engine.submit(found, wait=False))
-        except InvalidInput as error:
+        return _reply(await asyncio.wrap_future(_submit(request, media_type, body)))
+    # Others are not to wait for it.
+    outcomes = await asyncio.wrap_future(await asyncio.to_thread(_submit, request, media_type, body))
+    return await asyncio.to_thread(_reply, outcomes)
+
+
+def _submit(request: Request, media_type: str, body: bytes) -> Future[list[Outcome]]:
+    """Hand what a body says over to be recorded. Raises InvalidInput, which says of which event."""
+    events, is_one = _events(request, media_type, body)
+    try:
+        return service_of(request).engine.submit(events, wait=False)
+    except InvalidInput as error:
+        if not is_one:
             error.path = f"events{error.path}" if error.path.startswith("[") else f"events[0].{error.path}"
-            raise
-    else:
-        outcomes = [await asyncio.wrap_future(engine.submit(found, wait=False))]
+        raise
+
+
+def _reply(outcomes: list[Outcome]) -> Response:
     return reply({"outcomes": [outcome_as_json(outcome) for outcome in outcomes]})
 
 
-def _events(request: Request, media_type: str, body: bytes) -> Event | list[Event]:
-    """Return the event that a body is, or the events that it holds."""
+def _events(request: Request, media_type: str, body: bytes) -> tuple[list[Event], bool]:
+    """Return the events that a body holds, and whether it is one by itself."""
     if "ce-specversion" in request.headers:
-        return cloudevents.of_headers(request.headers, media_type, body)
+        return [cloudevents.of_headers(request.headers, media_type, body)], True
     if media_type == cloudevents.STRUCTURED:
-        return cloudevents.of_object(decoded(body), "")
+        return [cloudevents.of_object(decoded(body), "")], True
     if media_type == cloudevents.BATCH:
-        return cloudevents.of_batch(decoded(body), EVENTS_MAX)
+        return cloudevents.of_batch(decoded(body), EVENTS_MAX), False
     if media_type != JSON:
         raise Refused(
             415,
@@ -81,12 +107,12 @@ def _events(request: Request, media_type: str, body: bytes) -> Event | list[Even
         )
     found = decoded(body)
     if not isinstance(found, dict) or "events" not in found:
-        return event_of(found)
+        return [event_of(found)], True
     events = found["events"]
     if not isinstance(events, list) or set(found) != {"events"}:
         raise InvalidInput("invalid_event", "a batch is an object with `events`, a list, and nothing else", "events")
     check_count(len(events))
-    return [event_of(one, f"events[{place}]") for place, one in enumerate(events)]
+    return [event_of(one, f"events[{place}]") for place, one in enumerate(events)], False
 
 
 def check_count(events: int) -> None:
