@@ -85,7 +85,11 @@ class Proof:
 
     def holds(self, key: str, now: Instant) -> bool:
         """Whether this is the key, and still good."""
-        return hmac.compare_digest(self.secret_hash, _hash(key)) and (self.expires_at is None or now < self.expires_at)
+        return hmac.compare_digest(self.secret_hash, _hash(key)) and not self.is_over(now)
+
+    def is_over(self, now: Instant) -> bool:
+        """Whether the key has expired."""
+        return self.expires_at is not None and now >= self.expires_at
 
 
 def key_id_of(key: str) -> str | None:
@@ -205,9 +209,7 @@ def _checked(name: str, scopes: Collection[str]) -> tuple[Scope, ...]:
 def _insert(
     connection: Connection, name: str, scopes: tuple[Scope, ...], now: Instant, expires_at: datetime | None
 ) -> NewKey:
-    start = f"{PREFIX}_{_random(ID_CHARACTERS)}_{_random(SECRET_CHARACTERS)}"
-    key = start + _check(start)
-    key_id = key.split("_")[1]
+    key_id, key = _new_key()
     connection.execute(
         api_keys.insert().values(
             key_id=key_id,
@@ -247,6 +249,13 @@ def _key(row: RowMapping) -> Key:
             for name in ("expires_at", "revoked_at", "last_used_at")
         },
     )
+
+
+def _new_key() -> tuple[str, str]:
+    """Return the id of a key, and the key."""
+    key_id = _random(ID_CHARACTERS)
+    start = f"{PREFIX}_{key_id}_{_random(SECRET_CHARACTERS)}"
+    return key_id, start + _check(start)
 
 
 def _random(characters: int) -> str:
