@@ -7,8 +7,9 @@ Extension attributes are allowed and left alone, as the specification asks.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import unquote_to_bytes
 
 import msgspec
 
@@ -26,14 +27,15 @@ VERSION = "1.0"
 PREFIX = "ce-"
 REQUIRED = ("specversion", "id", "source", "type", "subject")
 
+_backslashed = re.compile(r"\\(.)")
+
 
 def of_headers(headers: Mapping[str, str], media_type: str, body: bytes) -> Event:
     """Return the event of a request in binary mode. Raises InvalidInput."""
     found: dict[str, Any] = {
-        name.removeprefix(PREFIX): unquote(value) for name, value in headers.items() if name.startswith(PREFIX)
+        name: _unescaped(headers[PREFIX + name], name) for name in (*REQUIRED, "time") if PREFIX + name in headers
     }
     if body:
-        found["datacontenttype"] = media_type
         if not _is_json(media_type):
             raise _not_json(media_type, "")
         try:
@@ -44,11 +46,13 @@ def of_headers(headers: Mapping[str, str], media_type: str, body: bytes) -> Even
 
 
 def of_batch(found: object, events_max: int) -> list[Event]:
-    """Return the events of a batch. Raises InvalidInput."""
+    """Return the events of a batch, which may be empty. Raises InvalidInput."""
     if not isinstance(found, list):
         raise InvalidInput("invalid_event", "a batch of CloudEvents is a list of them", "events")
-    if not 1 <= len(found) <= events_max:
-        raise InvalidInput("batch_too_large", f"1 to {events_max:,} events go together, not {len(found):,}.", "events")
+    if len(found) > events_max:
+        raise InvalidInput(
+            "batch_too_large", f"At most {events_max:,} events go together, not {len(found):,}.", "events"
+        )
     return [of_object(one, f"events[{place}]") for place, one in enumerate(found)]
 
 
@@ -58,12 +62,16 @@ def of_object(found: object, path: str) -> Event:
         raise InvalidInput("invalid_event", f"a CloudEvent is an object with {', '.join(REQUIRED)}", path)
     missing = [name for name in REQUIRED if found.get(name) in (None, "")]
     if missing:
-        raise InvalidInput("invalid_event", f"{', '.join(missing)} missing: `subject` is the user", path)
+        raise InvalidInput(
+            "invalid_event", f"{', '.join(missing)} missing: `subject` is the user", _at(path, missing[0])
+        )
     for name in REQUIRED:
         if not isinstance(found[name], str):
-            raise InvalidInput("invalid_event", f"{shown(found[name])} is not text", f"{path}.{name}".removeprefix("."))
+            raise InvalidInput("invalid_event", f"{shown(found[name])} is not text", _at(path, name))
     if found["specversion"] != VERSION:
-        raise InvalidInput("invalid_event", f"specversion is {shown(found['specversion'])}, known is {VERSION}", path)
+        raise InvalidInput(
+            "invalid_event", f"{shown(found['specversion'])} is not {VERSION}, which is known", _at(path, "specversion")
+        )
     if "data_base64" in found:
         raise _not_json("data_base64", path)
     data_type = found.get("datacontenttype")
@@ -73,9 +81,13 @@ def of_object(found: object, path: str) -> Event:
         found["type"],
         user=found["subject"],
         id=f"{found['source']}#{found['id']}",
-        time=time_of(found.get("time"), f"{path}.time".removeprefix(".")),
+        time=time_of(found.get("time"), _at(path, "time")),
         data=found.get("data"),
     )
+
+
+def _at(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
 
 
 def _is_json(media_type: str) -> bool:
@@ -84,9 +96,19 @@ def _is_json(media_type: str) -> bool:
 
 
 def _not_json(found: object, path: str) -> InvalidInput:
-    return InvalidInput(
-        "invalid_data", f"An event's data is a JSON object, not {shown(found)}.", f"{path}.data".removeprefix(".")
-    )
+    return InvalidInput("invalid_data", f"An event's data is a JSON object, not {shown(found)}.", _at(path, "data"))
+
+
+def _unescaped(value: str, name: str) -> str:
+    """Return what a header says: unquoted, as older senders quote, then percent-decoded once."""
+    if len(value) > 1 and value[0] == value[-1] == '"':
+        value = _backslashed.sub(r"\1", value[1:-1])
+    try:
+        return unquote_to_bytes(value.encode("ascii")).decode()
+    except UnicodeError:
+        raise InvalidInput(
+            "invalid_event", "What is not printable ASCII is percent-encoded UTF-8 in a header.", name
+        ) from None
 
 
 _EVENT = {
@@ -128,7 +150,7 @@ REQUEST_BODY = {
     "content": {
         "application/json": {"schema": {"oneOf": [_EVENT, _EVENTS]}},
         STRUCTURED: {"schema": _CLOUD_EVENT},
-        BATCH: {"schema": {"type": "array", "minItems": 1, "maxItems": 1_000, "items": _CLOUD_EVENT}},
+        BATCH: {"schema": {"type": "array", "maxItems": 1_000, "items": _CLOUD_EVENT}},
         "application/x-ndjson": {"schema": {"type": "string", "description": "One event a line, any number."}},
     },
 }

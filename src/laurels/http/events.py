@@ -91,12 +91,12 @@ def _reply(outcomes: list[Outcome]) -> Response:
 
 def _events(request: Request, media_type: str, body: bytes) -> tuple[list[Event], bool]:
     """Return the events that a body holds, and whether it is one by itself."""
-    if "ce-specversion" in request.headers:
-        return [cloudevents.of_headers(request.headers, media_type, body)], True
     if media_type == cloudevents.STRUCTURED:
         return [cloudevents.of_object(decoded(body), "")], True
     if media_type == cloudevents.BATCH:
         return cloudevents.of_batch(decoded(body), EVENTS_MAX), False
+    if "ce-specversion" in request.headers:  # Other modes may repeat such headers, so this comes after them.
+        return [cloudevents.of_headers(request.headers, media_type, body)], True
     if media_type != JSON:
         raise Refused(
             415,
