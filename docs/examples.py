@@ -10,11 +10,15 @@ lines, one that ends with `…` for any rest of the line. A command without any 
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
+import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -23,9 +27,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 SOURCE = Path(__file__).parents[1] / "src"
+CURL = Path(__file__).parent / "curl.py"
 APPENDED = ", at its end"
 ANYTHING = "…"
 TIMEOUT_S = 120
+
+#: What `laurels serve` says on a new database: a first key, and where it answers.
+_STARTED = re.compile(r"^(lrl_\w+)$.*^Laurels answers at (http://[^\s,]+)", re.DOTALL | re.MULTILINE)
+_MAKE_KEY = (
+    'curl -s $LAURELS/v1/keys -H "Authorization: Bearer $ADMIN_KEY"'
+    """ --json '{"name": "backend", "scopes": ["ingest", "wallet", "read"]}'"""
+)
 
 _FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 
@@ -49,14 +61,20 @@ class Example:
 
 
 class Folder:
-    """A reader's folder: what they have saved there so far. `laurels` and `python` are those of this checkout."""
+    """
+    A reader's folder: what they have saved there so far. `laurels` and `python` are those of this checkout.
 
-    def __init__(self, path: Path) -> None:
+    Where there is no curl, `curl.py` stands in for it, as it does for `curl=None`.
+    """
+
+    def __init__(self, path: Path, *, curl: str | None = shutil.which("curl")) -> None:
         self.path = path
         programs = path / ".programs"
         programs.mkdir(exist_ok=True)
         _program(programs / "laurels", shlex.join([sys.executable, str(programs / "start.py")]))
         _program(programs / "python", shlex.quote(sys.executable))
+        if curl is None:
+            _program(programs / "curl", shlex.join([sys.executable, str(CURL)]))
         (programs / "start.py").write_text(
             "import sys\nfrom laurels.cli import main\nsys.argv[0] = 'laurels'\nmain()\n"
         )
@@ -85,6 +103,37 @@ class Folder:
         )
         return done.returncode, [line.rstrip() for line in done.stdout.rstrip().splitlines()]
 
+    @contextmanager
+    def serving(self, **settings: str) -> Iterator[None]:
+        """
+        Let `laurels serve` run here, and export what the pages tell readers to.
+
+        That is its address as LAURELS, its first key as ADMIN_KEY, and a key for a backend as KEY.
+        """
+        log = self.path / ".programs/log"
+        with log.open("wb") as output:
+            server = subprocess.Popen(
+                ["/bin/sh", "-c", "exec laurels serve --port 0"],
+                cwd=self.path,
+                env=self._environment | settings | {"PYTHONUNBUFFERED": "1"},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            ends_at = time.monotonic() + TIMEOUT_S
+            while (told := _STARTED.search(log.read_text(encoding="utf-8"))) is None:
+                if server.poll() is not None or time.monotonic() > ends_at:
+                    raise RuntimeError(log.read_text(encoding="utf-8"))
+                time.sleep(0.05)
+            self._environment |= settings | {"ADMIN_KEY": told[1], "LAURELS": told[2]}
+            _, [made] = self.run(_MAKE_KEY)
+            self._environment["KEY"] = json.loads(made)["key"]
+            yield
+        finally:
+            server.terminate()
+            server.wait(TIMEOUT_S)
+
 
 def _program(path: Path, command: str) -> None:
     path.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
@@ -110,9 +159,8 @@ def examples(text: str) -> list[Example]:
     return [Example(command, tuple(_trimmed(lines))) for command, lines in found]
 
 
-def differences(page: str, folder: Path) -> Iterator[str]:
+def differences(page: str, reader: Folder) -> Iterator[str]:
     """Follow a page from its beginning in an empty folder; yield what does not come out as it says."""
-    reader = Folder(folder)
     for block in blocks(page):
         if block.title:
             reader.save(block)
@@ -123,9 +171,8 @@ def differences(page: str, folder: Path) -> Iterator[str]:
                 yield f"$ {example.command}\n{shown}"
 
 
-def refreshed(page: str, folder: Path) -> str:
+def refreshed(page: str, reader: Folder) -> str:
     """Return the page with the output of every command that prints something else now."""
-    reader = Folder(folder)
     rest, parts = 0, []
     for block in blocks(page):
         if block.title:

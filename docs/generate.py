@@ -30,7 +30,7 @@ if not __package__:  # Started as a script: Python looks beside it only.
 
 import laurels
 from benchmarks import _page
-from docs import examples
+from docs import api, examples
 from laurels import catalog_tree, cli, demo, handles, terminal
 from laurels.core import catalog, changes, notifications, profile
 from laurels.core.commands import Command
@@ -89,7 +89,7 @@ def main() -> None:
     for page in FOLLOWED if "--outputs" in sys.argv else ():
         text = page.read_text(encoding="utf-8")
         with tempfile.TemporaryDirectory() as folder:
-            _write(page, text, examples.refreshed(text, Path(folder)))
+            _write(page, text, examples.refreshed(text, examples.Folder(Path(folder))))
     _write(PICTURE, PICTURE.read_text(encoding="utf-8") if PICTURE.exists() else "", picture())
 
 
@@ -394,10 +394,12 @@ _KINDS: dict[str, Callable[[str], str]] = {
     **_page.PARTS,
     "catalog": _catalog_section,
     "changes": _changes,
+    "calls": lambda _: api.calls(),
     "commands": _commands,
     "points": _points,
     "python": _python,
     "settings": _settings,
+    "shapes": lambda _: api.shapes(),
     "tables": _tables,
     "tags": _tags,
 }

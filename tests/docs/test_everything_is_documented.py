@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import laurels
-from docs import generate
+from docs import api, generate
 from laurels.core import errors
 from laurels.settings import Settings, variable
 from laurels.store import postgres, sqlite
@@ -78,3 +78,8 @@ def test_every_error_code_is_on_the_page_of_errors_and_no_other():
 @pytest.mark.parametrize("name", sorted(ERRORS))
 def test_every_error_class_is_on_the_page_of_errors(name):
     assert f"`{name}`" in page("errors") or f"`laurels.{name}`" in page("errors")
+
+
+@pytest.mark.parametrize(("method", "path"), [pytest.param(m, p, id=f"{m} {p}") for m, p, _ in api.operations()])
+def test_every_call_is_on_the_page_of_http(method, path):
+    assert f"### `{method} {path}`\n" in page("http")

@@ -2,6 +2,7 @@
 
 import gzip
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -29,7 +30,16 @@ def blocks(page, language):
 @pytest.mark.parametrize("page", ["README.md", "docs/tutorial.md"])
 def test_a_reader_who_follows_the_page_sees_what_it_shows(page, tmp_path):
     """If the program is right and the page is not: docs/generate.py --outputs."""
-    differences = list(examples.differences((ROOT / page).read_text(encoding="utf-8"), tmp_path))
+    differences = list(examples.differences((ROOT / page).read_text(encoding="utf-8"), examples.Folder(tmp_path)))
+    assert not differences, "\n\n".join(differences)
+
+
+@pytest.mark.parametrize("curl", [pytest.param(shutil.which("curl"), id="curl"), pytest.param(None, id="stand-in")])
+def test_a_reader_who_follows_the_page_of_http_sees_what_it_shows(tmp_path, curl):
+    reader = examples.Folder(tmp_path, curl=curl)
+    token_key, origin = "known to our backend and to Laurels", "https://kitchen.example"
+    with reader.serving(LAURELS_TOKEN_KEY=token_key, LAURELS_CORS_ORIGINS=origin):
+        differences = list(examples.differences((ROOT / "docs/http.md").read_text(encoding="utf-8"), reader))
     assert not differences, "\n\n".join(differences)
 
 
@@ -40,7 +50,7 @@ def test_the_examples_of_the_catalog_page_make_one_catalog():
 
 def test_the_commands_of_the_catalog_page_work(tmp_path):
     (tmp_path / "catalog.toml").write_text("\n".join(blocks(CATALOG_PAGE, "toml")), encoding="utf-8")
-    assert list(examples.differences(CATALOG_PAGE, tmp_path)) == []
+    assert list(examples.differences(CATALOG_PAGE, examples.Folder(tmp_path))) == []
 
 
 def test_the_settings_file_of_the_settings_page_can_be_read(tmp_path, monkeypatch):
