@@ -20,6 +20,7 @@ NAMES = sorted(path.stem for path in HERE.glob("[a-z]*.py"))
 PICTURES = {
     "postgres": "Bars: each figure on PostgreSQL as a multiple of its target",
     "boards": "Bars: each figure of the leaderboards as a multiple of its target",
+    "service": "Bars: each figure of the service as a multiple of its target",
     "sustained": "Curve: how many seconds the boards in Redis were behind the journal, over the time of the run",
     "scale": "Curve: processor time of an event in Python and PostgreSQL, over the number of users",
 }
@@ -27,6 +28,7 @@ PICTURES = {
 BARS = {
     "postgres": ("postgres", "postgres_lone", "postgres_streams", "tail", "sustained", "scale"),
     "boards": ("boards",),
+    "service": ("service",),
 }
 _VALUES_SHOWN_WHOLE = 100
 
