@@ -99,6 +99,23 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="What `serve` logs; at warning and above it leaves out the line for each call."
     )
+    stream_heartbeat_s: float = Field(
+        15.0, gt=0, le=300, description="How often a live stream in which nothing happens shows that it is still there."
+    )
+    stream_lasts_s_max: float = Field(
+        0.0, ge=0, description="After how long a live stream ends and its listener comes again; 0 for never."
+    )
+    webhooks_allow_private: bool = Field(
+        default=False,
+        description="Let webhooks go to private addresses and over plain HTTP too: for development, and for receivers "
+        "inside of your own network.",
+    )
+    webhooks_backlog_max: int = Field(
+        10_000, ge=1, description="How many messages may wait for one webhook; beyond, the oldest are dropped."
+    )
+    webhooks_keep_days: int = Field(
+        30, ge=1, le=3_650, description="How long it is remembered how deliveries to webhooks went."
+    )
     debug: bool = Field(default=False, description="Show where in the program an error came from.")
 
     @classmethod

@@ -21,6 +21,7 @@ from laurels.http import (
     pages,
     problems,
     quests,
+    stream,
     users,
     wallet,
 )
@@ -28,6 +29,7 @@ from laurels.http.auth import KeyRing, Tokens
 from laurels.http.bodies import Bodies
 from laurels.http.document import document
 from laurels.http.gate import Gate
+from laurels.http.hub import Hub
 from laurels.http.limits import Limiter
 from laurels.http.service import Service
 from laurels.http.telemetry import Calls, Telemetry
@@ -44,7 +46,18 @@ DESCRIPTION = """
 XP and levels, currencies with a provable ledger, achievements, quests, streaks and leaderboards: exactly once, and
 explained. Every write is a request with an id of yours, and safe to repeat; every answer comes after the commit.
 """
-RESOURCES = (events, users, wallet, quests, achievements, leaderboards, catalog, administration, health)
+RESOURCES = (
+    events,
+    users,
+    wallet,
+    quests,
+    achievements,
+    leaderboards,
+    stream,
+    catalog,
+    administration,
+    health,
+)
 
 
 def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
@@ -56,12 +69,14 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
     by itself: leaderboards on PostgreSQL and in Redis, the live stream, webhooks.
     """
     settings = settings or read_settings()
+    keys = KeyRing(engine)
     service = Service(
         engine=engine,
         settings=settings,
-        keys=KeyRing(engine),
+        keys=keys,
         tokens=Tokens(settings),
         limiter=Limiter(settings),
+        hub=Hub(engine, keys, heartbeat_s=settings.stream_heartbeat_s, lasts_s_max=settings.stream_lasts_s_max),
         telemetry=Telemetry(engine),
     )
     engine.observe(service.telemetry)
@@ -110,7 +125,14 @@ def _middleware(service: Service) -> list[Middleware]:
             allow_origins=origins,
             allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
             allow_headers=["Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID"],
-            expose_headers=["ETag", "Idempotent-Replayed", "RateLimit", "RateLimit-Policy", "Retry-After"],
+            expose_headers=[
+                "ETag",
+                "Idempotent-Replayed",
+                "Laurels-Position",
+                "RateLimit",
+                "RateLimit-Policy",
+                "Retry-After",
+            ],
             max_age=600,
         )
         found.insert(1, cors)

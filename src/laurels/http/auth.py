@@ -47,6 +47,8 @@ class Caller:
     key_id: str = ""
     scopes: frozenset[str] = frozenset()
     user_id: str | None = None
+    #: When a token is over, in seconds since 1970; keys are looked up again where it matters.
+    expires_at: float = float("inf")
 
     @property
     def name(self) -> str:
@@ -85,6 +87,14 @@ class KeyRing:
         if now - proof.last_used_at >= MINUTE_US:
             self._note(key_id, now - now % MINUTE_US)
         return Caller(key_id, proof.scopes)
+
+    async def living(self) -> set[str]:
+        """Return the ids of all keys that are good, as of half a second ago."""
+        asked_s = time.monotonic()
+        if self._as_of_s < asked_s - FRESH_S:
+            await self._look(asked_s - FRESH_S)
+        now = self._engine.now()
+        return {key_id for key_id, proof in self._proofs.items() if not proof.is_over(now)}
 
     async def close(self) -> None:
         """Finish writing down when keys were last used."""
@@ -162,7 +172,7 @@ class Tokens:
         except (jwt.PyJWTError, ValueError):
             return None
         user_id = claims["sub"]
-        return Caller(user_id=user_id) if is_id(user_id) else None
+        return Caller(user_id=user_id, expires_at=float(claims.get("exp", "inf"))) if is_id(user_id) else None
 
 
 async def authorize(

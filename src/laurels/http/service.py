@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from laurels.engine import Engine
     from laurels.http.auth import KeyRing, Tokens
+    from laurels.http.hub import Hub
     from laurels.http.limits import Limiter
     from laurels.http.telemetry import Telemetry
     from laurels.settings import Settings
@@ -25,12 +26,15 @@ class Service:
     tokens: Tokens
     limiter: Limiter
     telemetry: Telemetry
+    hub: Hub
 
     def stop(self) -> None:
         """Let end what would not end by itself; safe to call from signal handlers and other threads."""
+        self.hub.close()
 
     async def close(self) -> None:
         """Give up what the parts hold; the engine is its owner's to close."""
+        await self.hub.closed()
         await self.keys.close()
         await self.limiter.close()
 
