@@ -24,6 +24,7 @@ from laurels.http import (
     stream,
     users,
     wallet,
+    webhooks,
 )
 from laurels.http.auth import KeyRing, Tokens
 from laurels.http.bodies import Bodies
@@ -34,6 +35,7 @@ from laurels.http.limits import Limiter
 from laurels.http.service import Service
 from laurels.http.telemetry import Calls, Telemetry
 from laurels.settings import read_settings
+from laurels.webhooks.deliverer import Deliverer
 from laurels.worker import Worker
 
 if TYPE_CHECKING:
@@ -104,7 +106,9 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Run what goes on by itself for as long as the application does."""
     service: Service = app.state.laurels
-    loops = [Worker(service.engine)] if service.settings.serve_works else []
+    loops: list[background.Loop] = []
+    if service.settings.serve_works:
+        loops = [Worker(service.engine), Deliverer(service.engine, service.settings)]
     async with background.running(loops):
         yield
     await service.close()
