@@ -387,7 +387,8 @@ def test_a_catalog_that_is_not_there_is_refused_by_name(engine, database_url, ca
 
 def test_a_catalog_is_a_catalog(engine):
     parsed = parse_catalog(WORLD)
-    assert engine.apply_catalog(parsed) == 2
+    assert engine.apply_catalog(parsed) == 1  # It is in force already.
+    assert engine.apply_catalog(parse_catalog(WORLD.replace("xp = 10", "xp = 11"))) == 2
 
 
 # --- Files of events --------------------------------------------------------------------------------------------------
