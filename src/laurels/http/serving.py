@@ -76,8 +76,13 @@ def address(bound: socket.socket) -> str:
 
 
 def prepare(settings: Settings) -> NewKey | None:
-    """Make the database and a first key, where there were none; return the key, which is shown this once."""
+    """
+    Make the database and a first key, where there were none; return the key, which is shown this once.
+
+    Raises LaurelsError for a database or a setting that cannot be used, before any process is started that would.
+    """
     with open_as_set(settings, create=True) as engine:
+        create_app(engine, settings)
         return keys.create_first(engine)
 
 
