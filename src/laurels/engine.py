@@ -228,22 +228,24 @@ class Engine:
         return outcomes[0] if is_one else outcomes
 
     @overload
-    def submit(self, request: Event | AnyCommand, *, wait: bool = True) -> Future[Outcome]: ...
+    def submit(self, request: Event | AnyCommand, *, wait: bool = True, actor: str = "") -> Future[Outcome]: ...
     @overload
-    def submit(self, request: Sequence[Event | AnyCommand], *, wait: bool = True) -> Future[list[Outcome]]: ...
     def submit(
-        self, request: Event | AnyCommand | Sequence[Event | AnyCommand], *, wait: bool = True
+        self, request: Sequence[Event | AnyCommand], *, wait: bool = True, actor: str = ""
+    ) -> Future[list[Outcome]]: ...
+    def submit(
+        self, request: Event | AnyCommand | Sequence[Event | AnyCommand], *, wait: bool = True, actor: str = ""
     ) -> Future[Outcome] | Future[list[Outcome]]:
         """
         Record in the background: one request, or several together or not at all. The future holds what `record` gives.
 
         An async caller awaits `asyncio.wrap_future(engine.submit(event, wait=False))`. Malformed requests raise at
         once. Where too much is waiting to be recorded already this waits too, or without `wait` raises Unavailable
-        `overloaded`.
+        `overloaded`. `actor` is who does it, where it is an administrative act, for the audit log.
         """
         is_one = not isinstance(request, list | tuple)
         unit = self._unit([request] if is_one else request)  # type: ignore[list-item,arg-type]
-        unit.is_one = is_one
+        unit.is_one, unit.actor = is_one, actor
         if self._listeners:
             unit.future.add_done_callback(self._tell_later)
         self._put(unit, wait=wait)
@@ -354,6 +356,7 @@ class Engine:
             context, results, decisions = _decide_units(transaction, free, catalog, now)
             if not decisions or transaction.save(decisions, context.states, catalog):
                 break
+        _note_acts(transaction.connection, free, results, now)
         if not busy:
             return list(results)
         found = dict(zip(map(id, free), results, strict=True))
@@ -651,6 +654,19 @@ def _free_units(units: Sequence[Unit], busy: Collection[str], catalog: Catalog) 
         else:
             blocked |= users
     return free
+
+
+def _note_acts(
+    connection: Connection, units: Sequence[Unit], results: Sequence[list[Outcome] | LaurelsError], now: Instant
+) -> None:
+    """Write down, beside what was recorded, what of it an administrator did."""
+    for unit, result in zip(units, results, strict=True):
+        if unit.actor and not isinstance(result, LaurelsError):
+            for request, outcome in zip(unit.requests, result, strict=True):
+                if outcome.status == "applied":
+                    assert isinstance(request.command, commands.Adjust)
+                    detail = {"unit": request.command.unit, "amount": request.command.amount, "request_id": request.id}
+                    note(connection, now, unit.actor, "balance.adjusted", request.actor, detail)
 
 
 def _decide_units(

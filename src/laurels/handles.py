@@ -10,6 +10,7 @@ from zoneinfo import available_timezones
 import msgspec
 from sqlalchemy import delete, update
 
+from laurels.audit import note
 from laurels.core import achievements, commands, history, periods, quests, streaks
 from laurels.core.draft import Draft
 from laurels.core.errors import Conflict, InvalidInput, Unknown
@@ -127,12 +128,14 @@ class UserHandle:
         opted_out: bool | msgspec.UnsetType = _UNCHANGED,
         display_name: str | msgspec.UnsetType | None = _UNCHANGED,
         avatar_url: str | msgspec.UnsetType | None = _UNCHANGED,
+        actor: str = "",
     ) -> Profile:
         """
         Set what is given and leave the rest; a user who does not exist is created. Returns the profile.
 
         `timezone` is an IANA name, `day_starts_at` an hour (0 to 23). Both hold for what is recorded from now on.
         Opting out hides the user from every board at once; what is earned meanwhile counts again on the way back.
+        `actor` is who does it, where it is an administrative act, for the audit log.
         """
         _check_settings(timezone, day_starts_at, groups, opted_out, display_name, avatar_url)
         if opted_out is True:
@@ -158,6 +161,16 @@ class UserHandle:
                     opted_out=int(state.opted_out),
                 )
             )
+            if actor:  # What was set, not to what: names and pictures have no place in the log.
+                names = _given_names(
+                    timezone=timezone,
+                    day_starts_at=day_starts_at,
+                    groups=groups,
+                    opted_out=opted_out,
+                    display_name=display_name,
+                    avatar_url=avatar_url,
+                )
+                note(connection, self._engine.now(), actor, "user.set", self.user_id, {"set": names})
         if opted_out is False:
             self._engine.projector.show(self.user_id)
         return self.profile()
@@ -489,6 +502,10 @@ def _check_settings(
         check_text(display_name, "display_name")
     if avatar_url is not _UNCHANGED and avatar_url is not None:
         check_text(avatar_url, "avatar_url", characters_max=URL_CHARACTERS_MAX)
+
+
+def _given_names(**settings: object) -> list[str]:
+    return [name for name, value in settings.items() if value is not _UNCHANGED]
 
 
 def _given(value: T | msgspec.UnsetType, otherwise: T) -> T:

@@ -22,7 +22,7 @@ from sqlalchemy import select, update
 from laurels.audit import note
 from laurels.core.errors import Conflict, InvalidInput, Unknown
 from laurels.core.nearest import unknown
-from laurels.core.periods import to_datetime
+from laurels.core.periods import format_instant, to_datetime
 from laurels.core.requests import check_text, read_instant
 from laurels.store.tables import api_keys
 
@@ -125,14 +125,17 @@ def create(
     expires_at: datetime | None = None,
 ) -> NewKey:
     """
-    Make a key. Raises InvalidInput for a scope that there is not.
+    Make a key. Raises InvalidInput for a scope that there is not, and for an end that has come already.
 
     `actor` is who does it, for the audit log: a key's id or `cli`.
     """
-    checked = _checked(name, scopes)
+    checked, now = _checked(name, scopes), engine.now()
+    ends_at = None if expires_at is None else read_instant(expires_at, "expires_at")
+    if ends_at is not None and ends_at <= now:
+        raise InvalidInput("time_in_past", f"{format_instant(ends_at)} is over already.", "expires_at")
     with engine.write() as transaction:
-        made = _insert(transaction.connection, name, checked, engine.now(), expires_at)
-        note(transaction.connection, engine.now(), actor, "key.created", made.id, {"name": name, "scopes": checked})
+        made = _insert(transaction.connection, name, checked, now, ends_at)
+        note(transaction.connection, now, actor, "key.created", made.id, {"name": name, "scopes": checked})
     return made
 
 
@@ -156,16 +159,18 @@ def every(engine: Engine) -> list[Key]:
 
 def rotate(engine: Engine, key_id: str, *, overlap_s: int, actor: str) -> NewKey:
     """
-    Make a key that may do the same, and let the old one live for `overlap_s` seconds more.
+    Make a key that may do the same, for as long, and let the old one live for `overlap_s` seconds more.
 
-    Raises Unknown `unknown_key`, and Conflict `key_revoked` for one that is gone already.
+    Raises Unknown `unknown_key`, and Conflict `key_revoked` or `key_rotated` for one that is gone or going already.
     """
     if not 0 <= overlap_s <= OVERLAP_S_MAX:
         raise InvalidInput("invalid_overlap", f"The overlap is 0 to {OVERLAP_S_MAX} seconds.", "overlap_s")
     with engine.write() as transaction:
         connection, now = transaction.connection, engine.now()
         old = _living(connection, key_id, now)
-        made = _insert(connection, old["name"], tuple(msgspec.json.decode(old["scopes"])), now, None)
+        lasts = None if old["expires_at"] is None else old["expires_at"] - old["created_at"]
+        scopes = tuple(msgspec.json.decode(old["scopes"]))
+        made = _insert(connection, old["name"], scopes, now, None if lasts is None else now + lasts)
         ends_at = now + overlap_s * 1_000_000
         connection.execute(
             update(api_keys)
@@ -207,7 +212,7 @@ def _checked(name: str, scopes: Collection[str]) -> tuple[Scope, ...]:
 
 
 def _insert(
-    connection: Connection, name: str, scopes: tuple[Scope, ...], now: Instant, expires_at: datetime | None
+    connection: Connection, name: str, scopes: tuple[Scope, ...], now: Instant, expires_at: Instant | None
 ) -> NewKey:
     key_id, key = _new_key()
     connection.execute(
@@ -217,16 +222,25 @@ def _insert(
             scopes=msgspec.json.encode(scopes).decode(),
             secret_hash=_hash(key),
             created_at=now,
-            expires_at=None if expires_at is None else read_instant(expires_at, "expires_at"),
+            expires_at=expires_at,
         )
     )
-    return NewKey(id=key_id, name=name, scopes=scopes, created_at=to_datetime(now), expires_at=expires_at, key=key)
+    return NewKey(
+        id=key_id,
+        name=name,
+        scopes=scopes,
+        created_at=to_datetime(now),
+        expires_at=None if expires_at is None else to_datetime(expires_at),
+        key=key,
+    )
 
 
 def _living(connection: Connection, key_id: str, now: Instant) -> RowMapping:
     row = _row(connection, key_id)
     if row["revoked_at"] is not None or (row["expires_at"] is not None and row["expires_at"] <= now):
         raise Conflict("key_revoked", f"The key {key_id} was revoked or has expired; make a new one.")
+    if row["replaced_by"] is not None:
+        raise Conflict("key_rotated", f"The key {key_id} was rotated into {row['replaced_by']} already.")
     return row
 
 

@@ -40,7 +40,7 @@ class Unit:
     Requests of one caller, recorded together or not at all, and where their outcomes go: a list, or for one the one.
 
     `rounds` counts the batches that left it for the next, because somebody else held its users, `since` from when on.
-    `caller` is what an observer wants to know it by.
+    `caller` is what an observer wants to know it by, `actor` who does it, for the audit log.
     """
 
     requests: Sequence[Request]
@@ -50,6 +50,7 @@ class Unit:
     waits: int = 0
     since: float = 0.0
     caller: object = None
+    actor: str = ""
 
     def answer(self, outcomes: list[Outcome]) -> None:
         """Hand the outcomes over."""

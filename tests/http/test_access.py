@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-
 import httpx
 import jwt
 import pytest
@@ -39,8 +37,8 @@ def no_good(engine: laurels.Engine) -> dict[str, str | None]:
     good = keys.create(engine, "good", ["admin"], actor="tests")
     revoked = keys.create(engine, "revoked", ["admin"], actor="tests")
     keys.revoke(engine, revoked.id, actor="tests")
-    long_ago = datetime(2020, 1, 1, tzinfo=UTC)
-    expired = keys.create(engine, "expired", ["admin"], expires_at=long_ago, actor="tests")
+    expired = keys.create(engine, "expired", ["admin"], actor="tests")
+    keys.rotate(engine, expired.id, overlap_s=0, actor="tests")
     start = f"lrl_{good.id}_{'0' * keys.SECRET_CHARACTERS}"
     place = next(place for place in range(20, 40) if good.key[place] != good.key[place + 1])
     swapped = good.key[:place] + good.key[place + 1] + good.key[place] + good.key[place + 2 :]

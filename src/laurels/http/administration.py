@@ -13,7 +13,19 @@ from laurels.audit import Act
 from laurels.http.auth import Admin
 from laurels.http.service import service_of
 from laurels.http.wallet import Instant
-from laurels.http.wire import Body, Code, Cursor, Limit, Page, answers, cursor_of, paged, position_in, reply
+from laurels.http.wire import (
+    Body,
+    Code,
+    Cursor,
+    Limit,
+    Page,
+    answers,
+    cursor_of,
+    offset_paged,
+    paged,
+    position_in,
+    reply,
+)
 from laurels.keys import Key, NewKey
 
 router = APIRouter(prefix="/v1", tags=["administration"], default_response_class=Response)
@@ -34,9 +46,9 @@ class Rotation(Body):
 
 
 @router.get("/keys", summary="List keys", responses=answers(Page[Key]))
-def list_keys(request: Request, caller: Admin) -> Response:
-    """List all keys, those revoked too. No secret is among it: none is stored."""
-    return reply(Page(keys.every(service_of(request).engine), None))
+def list_keys(request: Request, caller: Admin, limit: Limit = 50, cursor: Cursor = "") -> Response:
+    """List all keys, those revoked too, the oldest first. No secret is among it: none is stored."""
+    return reply(offset_paged(keys.every(service_of(request).engine), limit, cursor))
 
 
 @router.post(
@@ -46,7 +58,7 @@ def list_keys(request: Request, caller: Admin) -> Response:
     responses=answers(NewKey, 201, "The key, shown this once."),
 )
 def create_key(request: Request, caller: Admin, body: KeyWanted) -> Response:
-    """Make a key."""
+    """Make a key. Other processes know it within a second."""
     made = keys.create(
         service_of(request).engine, body.name, body.scopes, actor=caller.name, expires_at=body.expires_at
     )
@@ -60,7 +72,7 @@ def create_key(request: Request, caller: Admin, body: KeyWanted) -> Response:
     responses=answers(NewKey, 201, "The new key, shown this once."),
 )
 def rotate_key(request: Request, caller: Admin, key_id: Code, body: Rotation | None = None) -> Response:
-    """Make a key that may do the same; the old one stays good for a while, so that nobody is locked out."""
+    """Make a key that may do the same, for as long; the old one stays good for a while: nobody is locked out."""
     overlap_s = (body or Rotation()).overlap_s
     return reply(keys.rotate(service_of(request).engine, key_id, overlap_s=overlap_s, actor=caller.name), 201)
 
@@ -73,7 +85,7 @@ def revoke_key(request: Request, caller: Admin, key_id: Code) -> Response:
 
 @router.get("/audit", summary="Read the audit log", responses=answers(Page[Act]))
 def read_audit_log(request: Request, caller: Admin, limit: Limit = 50, cursor: Cursor = "") -> Response:
-    """List what administrators did, the latest first."""
+    """List what was done with admin keys or on the command line, and by whom, the latest first."""
     (before,) = position_in(cursor, tuple[int]) or (None,)
     with service_of(request).engine.read() as connection:
         found = audit.acts(connection, before=before, limit=limit + 1)

@@ -68,7 +68,7 @@ def read_user(request: Request, caller: ReadOrUser, user_id: UserId) -> Response
 def set_user(request: Request, caller: Admin, user_id: UserId, body: UserSettings) -> Response:
     """Set what is given and leave the rest; a user who is not there is made."""
     given: dict[str, Any] = body.model_dump(exclude_unset=True)
-    return reply(service_of(request).engine.user(user_id).set(**given))
+    return reply(service_of(request).engine.user(user_id).set(**given, actor=caller.name))
 
 
 @router.get("/{user_id}/ledger", summary="Read a user's ledger", responses=answers(Page[Entry]))

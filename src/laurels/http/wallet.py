@@ -113,7 +113,8 @@ async def adjust_xp(
     request: Request, caller: Admin, user_id: UserId, key: IdempotencyKey, body: Adjustment
 ) -> Response:
     """Correct XP by an amount of either sign."""
-    return await _done(request, commands.Adjust(user=user_id, id=key, unit="xp", **body.model_dump()))
+    command = commands.Adjust(user=user_id, id=key, unit="xp", **body.model_dump())
+    return await _done(request, command, actor=caller.name)
 
 
 @router.post("/users/{user_id}/wallet/{currency}/credit", summary="Credit a currency", responses=OUTCOME)
@@ -137,7 +138,8 @@ async def adjust(
     request: Request, caller: Admin, user_id: UserId, currency: Code, key: IdempotencyKey, body: Adjustment
 ) -> Response:
     """Correct a balance by an amount of either sign."""
-    return await _done(request, commands.Adjust(user=user_id, id=key, unit=currency, **body.model_dump()))
+    command = commands.Adjust(user=user_id, id=key, unit=currency, **body.model_dump())
+    return await _done(request, command, actor=caller.name)
 
 
 @router.post("/users/{user_id}/wallet/{currency}/holds", summary="Hold a currency", responses=HELD, status_code=201)
@@ -218,10 +220,10 @@ def _held(named: str) -> tuple[str, str]:
         ) from None
 
 
-async def _done(request: Request, command: commands.AnyCommand) -> Response:
-    return reply_once(await recorded(request, command))
+async def _done(request: Request, command: commands.AnyCommand, *, actor: str = "") -> Response:
+    return reply_once(await recorded(request, command, actor=actor))
 
 
-async def recorded(request: Request, command: commands.AnyCommand) -> Outcome:
+async def recorded(request: Request, command: commands.AnyCommand, *, actor: str = "") -> Outcome:
     """Record a command and return what it caused, after the commit; no thread waits for it meanwhile."""
-    return await asyncio.wrap_future(service_of(request).engine.submit(command, wait=False))
+    return await asyncio.wrap_future(service_of(request).engine.submit(command, wait=False, actor=actor))
