@@ -7,10 +7,12 @@ A stream of events (NDJSON) may be as long as it likes; it is read piece by piec
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import zlib
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import ClientDisconnect
 
 from laurels.http.problems import Refused, of_refusal
 
@@ -21,6 +23,8 @@ NDJSON = "application/x-ndjson"
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 #: So much is unpacked at once, whatever a kilobyte of zeros may become.
 PIECE_BYTES = 64 * 1024
+#: Who sends a body more slowly than this on the whole, after a first pause, is not waited for.
+BYTES_A_SECOND_MIN = 1_024
 
 
 class Bodies:
@@ -43,7 +47,7 @@ class Bodies:
         if refused is not None:
             await of_refusal(refused)(scope, receive, send)
             return
-        body = _Body(receive, self._pause_s_max, gzipped=coding != "identity")
+        body = _Body(receive, self._pause_s_max, gzipped=coding != "identity", is_stream=is_stream)
         read_bytes = 0
         if coding != "identity":
             shown = MutableHeaders(scope=scope)
@@ -57,7 +61,8 @@ class Bodies:
                 raise self._too_large()
             return message
 
-        await self._app(scope, receive_bounded, send)
+        with contextlib.suppress(ClientDisconnect):  # There is nobody to tell.
+            await self._app(scope, receive_bounded, send)
 
     def _refusal(self, headers: Headers, coding: str, *, is_stream: bool) -> Refused | None:
         """Return what the headers alone refuse."""
@@ -77,27 +82,25 @@ class Bodies:
 class _Body:
     """A request's body, piece by piece."""
 
-    def __init__(self, receive: Receive, pause_s_max: float, *, gzipped: bool) -> None:
+    def __init__(self, receive: Receive, pause_s_max: float, *, gzipped: bool, is_stream: bool) -> None:
         self._receive = receive
         self._pause_s_max = pause_s_max
+        self._is_stream = is_stream
         self._unpack = zlib.decompressobj(GZIP_WINDOW) if gzipped else None
         self._packed = b""
         self._came_last = False
         self._ended = False
+        self._began_s = asyncio.get_running_loop().time()
+        self._came_bytes = 0
 
     async def receive(self) -> Message:
         """Return the next piece, unpacked; after the last, what the connection tells."""
         if self._ended:
             return await self._receive()
         if self._packed:
+            await asyncio.sleep(0)  # A little may unpack to much, and others want their turn.
             return self._piece()
-        try:
-            async with asyncio.timeout(self._pause_s_max):
-                message = await self._receive()
-        except TimeoutError:
-            raise Refused(
-                408, "body_too_slow", f"Nothing of the body came for {self._pause_s_max:g} s.", {"Connection": "close"}
-            ) from None
+        message = await self._next()
         if message["type"] != "http.request":
             return message
         self._came_last = not message.get("more_body", False)
@@ -107,16 +110,34 @@ class _Body:
         self._packed = message.get("body", b"")
         return self._piece()
 
+    async def _next(self) -> Message:
+        """Return what comes next. Raises Refused 408 when nothing does, or too little on the whole."""
+        until_s = asyncio.get_running_loop().time() + self._pause_s_max
+        if not self._is_stream:
+            until_s = min(until_s, self._began_s + self._pause_s_max + self._came_bytes / BYTES_A_SECOND_MIN)
+        try:
+            async with asyncio.timeout_at(until_s):
+                message = await self._receive()
+        except TimeoutError:
+            raise Refused(
+                408,
+                "body_too_slow",
+                f"Nothing of the body came for {self._pause_s_max:g} s, or it comes too slowly.",
+                {"Connection": "close"},
+            ) from None
+        self._came_bytes += len(message.get("body", b""))
+        return message
+
     def _piece(self) -> Message:
         assert self._unpack is not None
         try:
             piece = self._unpack.decompress(self._packed, PIECE_BYTES)
         except zlib.error as error:
             raise Refused(400, "unreadable", f"The body is no gzip that can be unpacked: {error}.") from None
-        self._packed = self._unpack.unconsumed_tail
-        if self._unpack.unused_data:
-            raise Refused(400, "unreadable", "Something follows the gzipped body.")
+        self._packed = self._unpack.unconsumed_tail or self._unpack.unused_data
         self._ended = self._came_last and not self._packed
         if self._ended and not self._unpack.eof:
             raise Refused(400, "unreadable", "The gzipped body breaks off.")
+        if self._unpack.eof and self._packed:  # Another member follows, as in files that were joined.
+            self._unpack = zlib.decompressobj(GZIP_WINDOW)
         return {"type": "http.request", "body": piece, "more_body": not self._ended}

@@ -11,12 +11,10 @@ import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
-import msgspec
-
 from laurels.core.errors import InvalidInput
 from laurels.core.events import Event
 from laurels.core.requests import shown
-from laurels.importers.events import time_of
+from laurels.importers.events import json_of, time_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,10 +36,7 @@ def of_headers(headers: Mapping[str, str], media_type: str, body: bytes) -> Even
     if body:
         if not _is_json(media_type):
             raise _not_json(media_type, "")
-        try:
-            found["data"] = msgspec.json.decode(body)
-        except (msgspec.MsgspecError, RecursionError) as error:
-            raise InvalidInput("unreadable", f"The body is no JSON that can be read: {error}.") from None
+        found["data"] = json_of(body, "unreadable")
     return of_object(found, "")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from fastapi import APIRouter, Request
 from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
@@ -19,7 +18,7 @@ from laurels.http.bodies import NDJSON
 from laurels.http.problems import Refused
 from laurels.http.service import service_of
 from laurels.http.wire import Outcomes, answers, reply
-from laurels.importers.events import event_of
+from laurels.importers.events import event_of, json_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -92,9 +91,9 @@ def _reply(outcomes: list[Outcome]) -> Response:
 def _events(request: Request, media_type: str, body: bytes) -> tuple[list[Event], bool]:
     """Return the events that a body holds, and whether it is one by itself."""
     if media_type == cloudevents.STRUCTURED:
-        return [cloudevents.of_object(decoded(body), "")], True
+        return [cloudevents.of_object(json_of(body, "unreadable"), "")], True
     if media_type == cloudevents.BATCH:
-        return cloudevents.of_batch(decoded(body), EVENTS_MAX), False
+        return cloudevents.of_batch(json_of(body, "unreadable"), EVENTS_MAX), False
     if "ce-specversion" in request.headers:  # Other modes may repeat such headers, so this comes after them.
         return [cloudevents.of_headers(request.headers, media_type, body)], True
     if media_type != JSON:
@@ -105,7 +104,7 @@ def _events(request: Request, media_type: str, body: bytes) -> tuple[list[Event]
             f"{cloudevents.BATCH}, {NDJSON}, or a CloudEvent in ce-… headers.",
             {"Accept-Post": f"{JSON}, {cloudevents.STRUCTURED}, {cloudevents.BATCH}, {NDJSON}"},
         )
-    found = decoded(body)
+    found = json_of(body, "unreadable")
     if not isinstance(found, dict) or "events" not in found:
         return [event_of(found)], True
     events = found["events"]
@@ -119,11 +118,3 @@ def check_count(events: int) -> None:
     """Raise InvalidInput unless so many events can come together."""
     if not 1 <= events <= EVENTS_MAX:
         raise InvalidInput("batch_too_large", f"1 to {EVENTS_MAX:,} events go together, not {events:,}.", "events")
-
-
-def decoded(body: bytes) -> Any:
-    """Return what a body says as JSON. Raises InvalidInput `unreadable`."""
-    try:
-        return msgspec.json.decode(body)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise InvalidInput("unreadable", f"The body is no JSON that can be read: {error}.") from None

@@ -11,7 +11,7 @@ import gzip
 import io
 import sys
 import zlib
-from typing import TYPE_CHECKING, BinaryIO, Self
+from typing import TYPE_CHECKING, Any, BinaryIO, Self
 
 import msgspec
 
@@ -95,11 +95,15 @@ def parse_event(text: bytes) -> Event:
     """Return the event that a JSON object describes. Raises InvalidInput with all that is wrong with its form."""
     if len(text) > LINE_BYTES_MAX:
         raise InvalidInput("invalid_event", f"longer than {LINE_BYTES_MAX:,} bytes, which no event needs")
+    return event_of(json_of(text, "invalid_event"))
+
+
+def json_of(text: bytes, code: str) -> Any:
+    """Return what a text says as JSON. Raises InvalidInput with that code."""
     try:
-        found = msgspec.json.decode(text)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise InvalidInput("invalid_event", f"no JSON that can be read: {error}") from None
-    return event_of(found)
+        return msgspec.json.decode(text)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidInput(code, f"no JSON that can be read: {error}") from None
 
 
 def event_of(found: object, path: str = "") -> Event:
