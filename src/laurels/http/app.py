@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from fastapi import FastAPI
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.gzip import DEFAULT_EXCLUDED_CONTENT_TYPES, GZipMiddleware
 
 import laurels
 from laurels.http import (
@@ -27,7 +28,7 @@ from laurels.http import (
     webhooks,
 )
 from laurels.http.auth import KeyRing, Tokens
-from laurels.http.bodies import Bodies
+from laurels.http.bodies import NDJSON, Bodies
 from laurels.http.document import document
 from laurels.http.gate import Gate
 from laurels.http.hub import Hub
@@ -48,6 +49,8 @@ DESCRIPTION = """
 XP and levels, currencies with a provable ledger, achievements, quests, streaks and leaderboards: exactly once, and
 explained. Every write is a request with an id of yours, and safe to repeat; every answer comes after the commit.
 """
+#: What fits into one packet is not made smaller.
+GZIP_BYTES_MIN = 1_400
 RESOURCES = (
     events,
     users,
@@ -57,6 +60,7 @@ RESOURCES = (
     leaderboards,
     stream,
     catalog,
+    webhooks,
     administration,
     health,
 )
@@ -120,6 +124,12 @@ def _middleware(service: Service) -> list[Middleware]:
     found = [
         Middleware(Calls, telemetry=service.telemetry),
         Middleware(Gate, service=service),
+        Middleware(
+            GZipMiddleware,
+            minimum_size=GZIP_BYTES_MIN,
+            compresslevel=5,
+            exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, NDJSON),  # A line is to be read as it comes.
+        ),
         Middleware(Bodies, bytes_max=settings.body_bytes_max, pause_s_max=settings.body_pause_s_max),
     ]
     origins = settings.cors_origins.split()

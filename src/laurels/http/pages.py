@@ -7,7 +7,7 @@ from pathlib import Path
 import fastapi_offline
 from fastapi import FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 from starlette.staticfiles import StaticFiles
 
 STATIC = "/docs/static"
@@ -20,6 +20,12 @@ def install(app: FastAPI) -> None:
     files = Path(fastapi_offline.__file__).parent / "static"
     app.mount(STATIC, StaticFiles(directory=files), name="docs-static")
     app.add_api_route("/docs", show_docs, include_in_schema=False)
+    app.add_api_route("/", lead_to_docs, include_in_schema=False)
+
+
+async def lead_to_docs(request: Request) -> RedirectResponse:
+    """Lead whoever opens the address in a browser to the pages."""
+    return RedirectResponse(request.scope.get("root_path", "") + "/docs", 307)
 
 
 async def show_docs(request: Request) -> HTMLResponse:
