@@ -662,6 +662,7 @@ def keys_create(
     scope: Annotated[
         list[str],
         typer.Option(
+            "--scope",
             metavar="SCOPE",
             help="ingest (events), wallet (XP, currency, quests), read, or admin (everything). May be repeated.",
         ),
