@@ -107,8 +107,8 @@ def _text(schema: dict[str, Any]) -> str:
 
 def _parameter(schema: dict[str, Any]) -> str:
     """Return what a parameter may be; that a parameter need not be given is said elsewhere."""
-    default = schema.get("default", "")
-    shown = "" if default in {None, ""} else f", `{json.dumps(default)}` if not given"
+    default = schema.get("default")
+    shown = "" if default in (None, "", []) else f", `{json.dumps(default)}` if not given"
     return _value(schema).removesuffix(" or null") + shown
 
 

@@ -8,10 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import create_engine, inspect, text
 
 import laurels
 from docs import examples, generate
+from laurels import keys
 from laurels.catalog_file import bundled_text, parse_catalog
 from laurels.settings import Settings
 from tests.importers.dump import question, up, user, write_dump
@@ -102,6 +105,38 @@ def test_the_questions_in_sql_have_answers(folder):
     database.dispose()
     assert len(answers) == 5
     assert all(answers)
+
+
+def test_the_way_back_that_the_page_of_upgrades_shows_loses_nothing_that_was_recorded(database_url, tmp_path):
+    event = laurels.Event("post.created", user="ada", id="1")
+    with laurels.open(database_url) as engine:
+        keys.create(engine, "shop", ["read"], actor="tests")
+        engine.record(event)
+    [way_back] = blocks((ROOT / "docs/upgrading.md").read_text(encoding="utf-8"), "sql")
+    is_postgres = database_url.startswith("postgresql:")
+    database = create_engine(database_url.replace("postgresql:", "postgresql+psycopg:"))
+    with database.begin() as connection:
+        for statement in (*(["SET search_path = laurels"] if is_postgres else []), *way_back.split(";\n")[:-1]):
+            connection.execute(text(statement))
+    left = set(inspect(database).get_table_names(schema="laurels" if is_postgres else None))
+    database.dispose()
+    assert left == tables_of("0003", tmp_path)
+    with laurels.open(database_url) as engine:
+        assert engine.record(event).status == "duplicate"
+        assert keys.every(engine) == []
+
+
+def tables_of(version, tmp_path):
+    """The tables of a schema of before."""
+    config = Config()
+    config.set_main_option("script_location", "laurels:store/migrations")
+    database = create_engine(f"sqlite:///{tmp_path}/before.db")
+    with database.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, version)
+    found = set(inspect(database).get_table_names())
+    database.dispose()
+    return found
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
