@@ -55,7 +55,7 @@ def test_a_link_named_for_a_function_leads_to_the_file_that_has_it(page):
 
 
 def defines(source, name):
-    return re.search(rf"^\s*(?:def|class) {name}\b", source.read_text(encoding="utf-8"), re.MULTILINE)
+    return re.search(rf"^\s*(?:(?:async )?def|class) {name}\b", source.read_text(encoding="utf-8"), re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", generate.PAGES, ids=lambda page: str(page.relative_to(ROOT)))
