@@ -116,17 +116,6 @@ class Settings(BaseSettings):
     webhooks_keep_days: int = Field(
         30, ge=1, le=3_650, description="How long it is remembered how deliveries to webhooks went."
     )
-    webhooks_allow_private: bool = Field(
-        default=False,
-        description="Let webhooks go to private addresses and over plain HTTP too: for development, and for receivers "
-        "inside of your own network.",
-    )
-    webhooks_backlog_max: int = Field(
-        10_000, ge=1, description="How many messages may wait for one webhook; beyond, the oldest are dropped."
-    )
-    webhooks_keep_days: int = Field(
-        30, ge=1, le=3_650, description="How long it is remembered how deliveries to webhooks went."
-    )
     debug: bool = Field(default=False, description="Show where in the program an error came from.")
 
     @classmethod
