@@ -380,7 +380,9 @@ def test_the_command_says_what_one_pass_did(command, open_engine, database_url):
         "The leaderboards are up to date: 2 rows of the journal came on to them.",
     )
     again = command("--once", "--json", "--database", database_url, "--now", "2026-11-22T12:00:00Z")
-    assert json.loads(again.stdout) == {"lease": True, "rows": 0, "behind": 0, "held_back": None}
+    told = json.loads(again.stdout)
+    assert told.pop("webhooks")["delivered"] == 0
+    assert told == {"lease": True, "rows": 0, "behind": 0, "held_back": None}
 
 
 def test_the_command_says_whose_transaction_holds_it_back(command, postgres_engine, postgres_url, monkeypatch):

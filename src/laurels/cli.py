@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from laurels.keys import NewKey
     from laurels.protocols import Progress
     from laurels.settings import Settings
+    from laurels.webhooks.deliverer import Deliverer, Round
 
 #: Who does what the command line does, for the audit log.
 ACTOR = "cli"
@@ -627,10 +628,12 @@ def worker(
     database: Database = None,
 ) -> None:
     """
-    Keep the leaderboards up to date until told to stop. Any number may run: one works, the others stand by.
+    Keep the leaderboards up to date and deliver to webhooks until told to stop. Any number may run.
 
     [dim]laurels worker --once[/]
     """
+    from dataclasses import asdict
+
     from laurels import terminal
     from laurels.worker import Told, Worker, told_as_json
 
@@ -644,15 +647,16 @@ def worker(
         raise typer.BadParameter("it sets the time of one pass: give --once too", param_hint="--now")
     with opened(database, clock=None if now is None else clock_at(now, "--now")) as engine:
         if not once:
-            with Worker(engine, tell) as running, stopping(running.stop):
+            with Worker(engine, tell) as running, delivering(engine, running.stop), stopping(running.stop):
                 running.run()
             return
         with Worker(engine) as passing:
             done = passing.run_once()
+        delivered = delivered_once(engine)
     if as_json:
-        print_json(done)
+        print_json({**asdict(done), "webhooks": delivered})
     else:
-        show(terminal.worker_pass(done))
+        show(terminal.worker_pass(done, delivered))
 
 
 @credentials.command("create")
@@ -806,6 +810,48 @@ def importing(*, as_json: bool) -> Iterator[tuple[Tally, Progress]]:
         typer.echo(f"Done: {recorded(tally)}.")
     if tally.left_out:
         raise typer.Exit(EXIT_FAILURE)
+
+
+@contextmanager
+def delivering(engine: Engine, stop: Callable[[], None]) -> Iterator[None]:
+    """Deliver to webhooks beside what the block does; where that breaks off, `stop` ends the block."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    deliverer = deliverer_on(engine)
+    if deliverer is None:
+        say("This worker does not deliver to webhooks: that takes pip install 'laurels[server]'.")
+        yield
+        return
+    with ThreadPoolExecutor(1, "laurels-deliverer") as threads:
+        done = threads.submit(deliverer.run)
+        done.add_done_callback(lambda _: stop())
+        try:
+            yield
+        finally:
+            deliverer.stop()
+        done.result()
+    deliverer.close()
+
+
+def delivered_once(engine: Engine) -> Round | None:
+    """Deliver to webhooks what is due now, and return what that came to; None where this cannot be done here."""
+    deliverer = deliverer_on(engine)
+    if deliverer is None:
+        return None
+    done = deliverer.run_once()
+    deliverer.close()
+    return done
+
+
+def deliverer_on(engine: Engine) -> Deliverer | None:
+    """Return what delivers to webhooks; None where the server's packages are not installed."""
+    from importlib.util import find_spec
+
+    if find_spec("httpx") is None or find_spec("standardwebhooks") is None:
+        return None
+    from laurels.webhooks.deliverer import Deliverer
+
+    return Deliverer(engine, settings())
 
 
 @contextmanager

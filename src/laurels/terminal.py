@@ -68,6 +68,7 @@ if TYPE_CHECKING:
     from laurels.protocols import Progress
     from laurels.store.reads import StoredRequest
     from laurels.store.tail import Holder
+    from laurels.webhooks.deliverer import Round
     from laurels.worker import Pass, Told
 
 RARITY_STYLES = {
@@ -345,8 +346,20 @@ def told(of: Told) -> Text:
     return Text.assemble((f"{datetime.now().astimezone():%H:%M:%S}  ", "grey62"), text)
 
 
-def worker_pass(of: Pass) -> Text:
+def worker_pass(of: Pass, delivered: Round | None) -> Text:
     """Return what one pass of a worker came to."""
+    return Text("\n").join([_boards_of(of), *([] if delivered is None else _delivered(delivered))])
+
+
+def _delivered(of: Round) -> Iterator[Text]:
+    """Yield what webhooks were told, if there was anything to tell."""
+    parts = ((of.delivered, "delivered"), (of.failed, "failed"), (of.given_up, "given up"), (of.dropped, "dropped"))
+    counted = [f"{count:,} {what}" for count, what in parts if count]
+    if counted:
+        yield Text(f"Messages to webhooks: {', '.join(counted)}.")
+
+
+def _boards_of(of: Pass) -> Text:
     if not of.lease:
         return Text("Another worker projects the leaderboards; there was nothing to do.")
     came = f"{_rows(of.rows)} of the journal came on to them"
