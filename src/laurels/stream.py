@@ -42,9 +42,11 @@ AWAY_PAUSE_S = 0.5
 TAKEN_S = 0.5
 #: A place behind every change of a row.
 ROW_END = 2**31 - 1
-SEQ_MAX = 2**63 - 1
 
-_POSITION = re.compile(r"([0-9]{1,19})(?:\.([0-9]{1,9}))?").fullmatch
+#: How a position is written.
+POSITION = r"[0-9]{1,18}(\.[0-9]{1,9})?"
+
+_is_position = re.compile(POSITION).fullmatch
 _decode_changes = msgspec.json.Decoder(list[Change]).decode
 _encode = msgspec.json.Encoder().encode
 
@@ -72,15 +74,15 @@ class Position(NamedTuple):
 
 def position_of(text: str) -> Position:
     """Return the position that a text names. Raises InvalidInput `invalid_position`."""
-    match = _POSITION(text)
-    if match is None or int(match[1]) > SEQ_MAX:
+    if _is_position(text) is None:
         raise InvalidInput(
             "invalid_position",
             f"{text!r:.60} is no place in the journal: give the `id` of the last change that came, or 0 to begin with "
             "the first there is.",
             "Last-Event-ID",
         )
-    return Position(int(match[1]), ROW_END if match[2] is None else int(match[2]))
+    seq, _, place = text.partition(".")
+    return Position(int(seq), int(place) if place else ROW_END)
 
 
 class Told(NamedTuple):

@@ -12,10 +12,11 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import Counter
 from typing import TYPE_CHECKING
 
 from laurels import stream
-from laurels.core.errors import InvalidInput, Unavailable
+from laurels.core.errors import Conflict, Unavailable
 from laurels.http.problems import Refused
 from laurels.store.tail import AWAY
 from laurels.stream import Follower, Look, Position, changes_after
@@ -153,6 +154,8 @@ class Hub:
         #: Up to which `seq` everything was handed on; None while that is not known.
         self.end: int | None = None
         self._listeners: set[Listener] = set()
+        #: How many streams users have open, by tokens of theirs.
+        self._by_users: Counter[str] = Counter()
         self._entering: list[Listener] = []
         self._of_all: set[Listener] = set()
         self._of_user: dict[str, set[Listener]] = {}
@@ -180,13 +183,15 @@ class Hub:
             raise Refused(
                 503, "stopping", "The service is about to stop; come again in a moment.", {"Retry-After": "1"}
             )
-        theirs = self._of_user.get(listener.user_id or "", ())
-        if listener.caller.user_id and sum(one.caller.user_id == listener.user_id for one in theirs) >= OF_USER_MAX:
+        user_id = listener.caller.user_id
+        if user_id is not None and self._by_users[user_id] >= OF_USER_MAX:
             raise Refused(
                 429, "too_many_streams", f"This user listens {OF_USER_MAX} times already.", {"Retry-After": "5"}
             )
         follower = self._follow()
         self._listeners.add(listener)
+        if user_id is not None:
+            self._by_users[user_id] += 1
         listener.after_look = follower.begun
         self._entering.append(listener)
         follower.look()
@@ -198,7 +203,14 @@ class Hub:
 
     def leave(self, listener: Listener) -> None:
         """Forget somebody who listened, or was about to."""
-        self._listeners.discard(listener)
+        if listener not in self._listeners:
+            return
+        self._listeners.remove(listener)
+        user_id = listener.caller.user_id
+        if user_id is not None:
+            self._by_users[user_id] -= 1
+            if not self._by_users[user_id]:
+                del self._by_users[user_id]
         if listener.entered is not None and listener in self._entering:
             self._entering.remove(listener)
         self._of_all.discard(listener)
@@ -293,8 +305,8 @@ class Hub:
         if look.end is None and given is None and time.monotonic() - listener.entered_at < END_S_MAX:
             return False
         if given is not None and look.drawn is not None and given.seq > look.drawn:
-            detail = f"{given} lies behind the journal's end: it comes from another database, or from before a restore."
-            listener.answer(InvalidInput("invalid_position", detail, "Last-Event-ID"))
+            reason = f"The journal does not reach {given}: that is of another database, or of before a restore."
+            listener.answer(Conflict("unknown_position", reason))
             return True
         listener.position = given or Position(look.last if look.end is None else look.end)
         listener.is_behind = look.end is None or listener.position.rows_before < look.end

@@ -7,6 +7,7 @@ import logging
 from typing import TYPE_CHECKING, Annotated
 
 from fastapi import APIRouter, Header, Query, Request
+from pydantic import WithJsonSchema
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
@@ -18,7 +19,7 @@ from laurels.http.hub import Listener
 from laurels.http.problems import Refused
 from laurels.http.service import service_of
 from laurels.http.wire import answers
-from laurels.stream import TYPES, position_of
+from laurels.stream import POSITION, TYPES, position_of
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
@@ -30,6 +31,13 @@ MEDIA_TYPE = "text/event-stream"
 OPENING = b"retry: 2000\n"
 #: A listener that takes nothing for so long is gone without having said so.
 PATIENCE_S = 60
+
+LAST_EVENT_ID = (
+    "Go on behind the change with this `id`; 0 begins with the first there is. Without it the stream begins with what "
+    "happens next."
+)
+#: What `types` may name: types, and all of a group, such as `quest.*`.
+PATTERNS = (*TYPES, *sorted({f"{name.partition('.')[0]}.*" for name in TYPES}))
 
 log = logging.getLogger("laurels.http")
 router = APIRouter(prefix="/v1/stream", tags=["stream"])
@@ -50,19 +58,16 @@ async def follow_changes(
     request: Request,
     caller: ReadOrUser,
     user_id: Annotated[
-        str | None, Query(max_length=ID_CHARACTERS_MAX, description="Of one user alone; all if not given.")
+        str | None, Query(min_length=1, max_length=ID_CHARACTERS_MAX, description="Of one user alone, not of all.")
     ] = None,
     types: Annotated[
-        list[str] | None,
-        Query(description="Changes of these types alone.", json_schema_extra={"items": {"enum": list(TYPES)}}),
-    ] = None,
+        list[Annotated[str, WithJsonSchema({"type": "string", "enum": list(PATTERNS)})]],
+        Query(description="Changes of these types alone; all if none is given."),
+    ] = [],  # noqa: B006  FastAPI makes a new one for each call
     last_event_id: Annotated[
         str,
-        Header(
-            alias="Last-Event-ID",
-            description="Go on behind the change with this `id`; 0 begins with the first there is. Without it the "
-            "stream begins with what happens next.",
-        ),
+        Header(alias="Last-Event-ID", description=LAST_EVENT_ID),
+        WithJsonSchema({"type": "string", "pattern": rf"^({POSITION})?$"}),
     ] = "",
 ) -> Response:
     """
@@ -76,13 +81,18 @@ async def follow_changes(
         user_id = caller.user_id
     if user_id is not None:
         check_id(user_id, "user_id")
-    for name in types or ():
-        if name not in TYPES:
-            raise InvalidInput("unknown_type", unknown("type of change", name, TYPES), "types")
     hub = service_of(request).hub
     position = position_of(last_event_id) if last_event_id else None
-    wanted = frozenset(types) if types else None
-    return _Stream(hub, Listener(hub, caller, position=position, user_id=user_id, types=wanted))
+    return _Stream(hub, Listener(hub, caller, position=position, user_id=user_id, types=_meant(types)))
+
+
+def _meant(names: list[str]) -> frozenset[str] | None:
+    """Return the types that are named, None for all of them."""
+    for name in names:
+        if name not in PATTERNS:
+            raise InvalidInput("unknown_type", unknown("type of change", name, PATTERNS), "types")
+    wanted = {name for name in TYPES if name in names or f"{name.partition('.')[0]}.*" in names}
+    return frozenset(wanted) if names else None
 
 
 class _Stream(Response):
