@@ -34,6 +34,7 @@ from laurels.core.profile import profile_of
 from laurels.core.requests import FUTURE_US_MAX, check_limit, check_text, receive, shown
 from laurels.handles import UserHandle, WalletHandle
 from laurels.lanes import WAITING_REQUESTS_MAX, Lane, Unit
+from laurels.leaderboards import board
 from laurels.leaderboards.board import Board
 from laurels.leaderboards.projector import Projector
 from laurels.protocols import Recorded
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     from laurels.core.periods import Instant
     from laurels.core.profile import Profile
     from laurels.core.requests import Request
+    from laurels.leaderboards.board import Excerpt, Lines
     from laurels.leaderboards.redis import RedisBoards
     from laurels.protocols import ForeignConnection, Observer, Progress, Store, Transaction
     from laurels.settings import Settings
@@ -414,22 +416,31 @@ class Engine:
     def profiles(self, *, after: str = "", containing: str = "", limit: int = 100) -> list[Profile]:
         """Return the profiles of the users that `users` would name, in the same order."""
         _check_page(after, containing, limit)
-        catalog, now = self.catalog, self.now()
         with self.read() as connection:
             user_ids = reads.user_ids(connection, after=after, containing=containing, limit=limit)
-            states = reads.states(connection, user_ids)
-            stored = reads.stored_profiles(connection, user_ids)
-        return [
-            profile_of(
+            found = self._profiles_in(connection, user_ids)
+        return [found[user_id] for user_id in user_ids]
+
+    def profiles_of(self, user_ids: Collection[str]) -> dict[str, Profile]:
+        """Return the profiles of those of these users that exist, by id, all as of one moment."""
+        with self.read() as connection:
+            return self._profiles_in(connection, user_ids)
+
+    def _profiles_in(self, connection: Connection, user_ids: Collection[str]) -> dict[str, Profile]:
+        catalog, now = self.catalog_in(connection), self.now()
+        states = reads.states(connection, user_ids)
+        stored = reads.stored_profiles(connection, states)
+        return {
+            user_id: profile_of(
                 user_id,
-                states[user_id],
+                state,
                 catalog,
                 now,
                 display_name=stored[user_id].display_name,
                 avatar_url=stored[user_id].avatar_url,
             )
-            for user_id in user_ids
-        ]
+            for user_id, state in states.items()
+        }
 
     def name_users(self, names: Mapping[str, str]) -> int:
         """Set the display names of those users that exist, all in one transaction; return how many that were."""
@@ -460,7 +471,29 @@ class Engine:
         `at` picks the period by its key (`2026-W47`) or by an instant in it; now by default. `group` picks the board
         of one value of the group it is split by. Whenever it is asked, what was recorded before is on it.
         """
-        catalog = self.catalog
+        return self._board(self.catalog, code, period=period, at=at, group=group)
+
+    def excerpts(self, asked: Sequence[Excerpt]) -> list[Lines | LaurelsError]:
+        """
+        Return some lines of several boards, all looked up together.
+
+        In place of what there is not, such as an unknown board, stands the error that says so.
+        """
+        with self.read() as connection:
+            catalog = self.catalog_in(connection)
+        found: list[Board | LaurelsError] = []
+        for one in asked:
+            try:
+                found.append(self._board(catalog, one.code, period=one.period, at=one.at, group=one.group))
+            except LaurelsError as error:
+                found.append(error)
+        wanted = [(one, excerpt) for one, excerpt in zip(found, asked, strict=True) if isinstance(one, Board)]
+        lines = iter(board.lines(wanted, self._projector.ask, self.read) if wanted else ())
+        return [next(lines) if isinstance(one, Board) else one for one in found]
+
+    def _board(
+        self, catalog: Catalog, code: str, *, period: str | None, at: str | datetime | None, group: str
+    ) -> Board:
         if code not in catalog.leaderboards:
             raise Unknown("unknown_leaderboard", unknown("leaderboard", str(code), catalog.leaderboards))
         return Board.of(

@@ -177,8 +177,8 @@ class UserHandle:
 
     def profile(self) -> Profile:
         """Return what a reader sees of the user now."""
-        catalog = self._engine.catalog
         with self._engine.read() as connection:
+            catalog = self._engine.catalog_in(connection)
             state = self._state(connection)
             stored = reads.stored_profile(connection, self.user_id)
         return profile_of(
@@ -371,7 +371,7 @@ class UserHandle:
     def _state(self, connection: Connection) -> UserState:
         state = reads.state(connection, self.user_id)
         if state is None:
-            raise Unknown("unknown_user", f"There is no user {self.user_id!r}.")
+            raise unknown_user(self.user_id)
         return state
 
 
@@ -478,6 +478,11 @@ class QuestHandle:
         return self._engine.record(
             commands.ClaimQuest(user=self.user_id, id=request_id, quest=self.code, period=period)
         )
+
+
+def unknown_user(user_id: str) -> Unknown:
+    """Return the error for a user that there is not."""
+    return Unknown("unknown_user", f"There is no user {user_id!r}.")
 
 
 def _check_settings(

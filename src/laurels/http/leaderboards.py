@@ -9,10 +9,11 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from laurels.core.periods import PeriodKind
+from laurels.core.requests import check_id, check_position
 from laurels.http.auth import ReadOrUser
 from laurels.http.service import service_of
 from laurels.http.wire import Code, Cursor, Limit, Page, answers, cursor_of, position_in, reply
-from laurels.leaderboards.board import Period, Standing
+from laurels.leaderboards.board import Excerpt, Period, Standing
 
 router = APIRouter(prefix="/v1/leaderboards", tags=["leaderboards"], default_response_class=Response)
 
@@ -56,7 +57,7 @@ def list_leaderboards(request: Request, caller: ReadOrUser) -> Response:
 
 
 @router.get("/{code}", summary="Read a leaderboard", responses=answers(BoardPage))
-def read_leaderboard(
+async def read_leaderboard(
     request: Request,
     caller: ReadOrUser,
     code: Code,
@@ -68,11 +69,13 @@ def read_leaderboard(
     cursor: Cursor = "",
 ) -> Response:
     """Return the lines of a board from the top, or around a user."""
-    board = service_of(request).engine.leaderboard(code, period=period, at=at, group=group)
     (offset,) = position_in(cursor, tuple[int]) or (0,)
-    items = board.top(limit, offset) if around is None else board.around(around, limit)
-    total = board.total
-    following = offset + len(items)
-    told: dict[str, Any] = {"code": code, "period": board.period, "total": total, "items": items}
-    more = around is None and items and following < total
+    check_position(offset, "offset")
+    if around is not None:
+        check_id(around, "user")
+    wanted = Excerpt(code=code, period=period, at=at, group=group, limit=limit, offset=offset, around=around)
+    lines = await service_of(request).boards.ask(wanted)
+    following = offset + len(lines.items)
+    more = around is None and lines.items and following < lines.total
+    told: dict[str, Any] = {"code": code, "period": lines.period, "total": lines.total, "items": lines.items}
     return reply(BoardPage(**told, next_cursor=cursor_of(following) if more else None))

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from laurels.handles import unknown_user
+from laurels.http.gathering import Gathering
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.requests import HTTPConnection
 
+    from laurels.core.profile import Profile
     from laurels.engine import Engine
     from laurels.http.auth import KeyRing, Tokens
     from laurels.http.hub import Hub
     from laurels.http.limits import Limiter
     from laurels.http.telemetry import Telemetry
+    from laurels.leaderboards.board import Excerpt, Lines
     from laurels.settings import Settings
 
 
@@ -27,6 +34,16 @@ class Service:
     limiter: Limiter
     telemetry: Telemetry
     hub: Hub
+    profiles: Gathering[str, Profile] = field(init=False)
+    boards: Gathering[Excerpt, Lines] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.profiles = Gathering(self._profiles)
+        self.boards = Gathering(self.engine.excerpts)
+
+    def _profiles(self, user_ids: Sequence[str]) -> list[Profile | Exception]:
+        found = self.engine.profiles_of(user_ids)
+        return [found.get(user_id) or unknown_user(user_id) for user_id in user_ids]
 
     def stop(self) -> None:
         """Let end what would not end by itself; safe to call from signal handlers and other threads."""

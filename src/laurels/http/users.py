@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from laurels.core.notifications import Notification
 from laurels.core.profile import Profile
+from laurels.core.requests import check_id
 from laurels.handles import Activity, Stats
 from laurels.http.auth import Admin, Read, ReadOrUser, WalletOrUser
 from laurels.http.service import service_of
@@ -59,9 +60,10 @@ def list_users(
 
 
 @router.get("/{user_id}", summary="Read a user", responses=answers(Profile))
-def read_user(request: Request, caller: ReadOrUser, user_id: UserId) -> Response:
+async def read_user(request: Request, caller: ReadOrUser, user_id: UserId) -> Response:
     """Return a user's profile: level, balances, metrics, streaks, settings."""
-    return reply(service_of(request).engine.profile(user_id))
+    check_id(user_id, "user")
+    return reply(await service_of(request).profiles.ask(user_id))
 
 
 @router.put("/{user_id}", summary="Set a user", responses=answers(Profile))

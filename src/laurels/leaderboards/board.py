@@ -7,8 +7,9 @@ and adds what a line shows beside a rank: the user's name and level, and the mov
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol, TypeVar
 
 import msgspec
 
@@ -22,7 +23,7 @@ from laurels.store import reads
 T = TypeVar("T")
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
 
     from sqlalchemy import Connection
@@ -68,6 +69,34 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
     level: int
     score: int
     movement: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Excerpt:
+    """Which lines of which board are wanted: `limit` after the first `offset`, or with a user in the middle."""
+
+    code: str
+    period: str | None
+    at: str | None
+    group: str
+    limit: int
+    offset: int
+    around: str | None
+
+
+class Lines(NamedTuple):
+    """Some lines of a board in a period, and how many users are listed in all."""
+
+    period: Period
+    total: int
+    items: list[Standing]
+
+
+class _Answer(NamedTuple):
+    """Lines as the rankings have them, and the ranks in the period before of those who had one."""
+
+    places: list[Place]
+    before: Mapping[str, int]
 
 
 class Board:
@@ -157,12 +186,43 @@ class Board:
         return self._shown(lambda boards: boards.around(self._ranking, user_id, count))
 
     def _shown(self, question: Callable[[Leaderboards], list[Place]]) -> list[Standing]:
-        places, before = self._ask(lambda boards: self._with_ranks_before(boards, question(boards)))
-        users = [place.user_id for place in places]
-        with self._read() as connection:
-            names = reads.display_names(connection, users)
-            states = reads.states(connection, users)
-        return [
+        (items,) = _standings([self._ask(lambda boards: self._with_ranks_before(boards, question(boards)))], self._read)
+        return items
+
+    def excerpt(self, boards: Leaderboards, wanted: Excerpt) -> tuple[int, _Answer]:
+        """Return how many users are listed, and some lines, from where rankings are kept."""
+        if wanted.around is None:
+            places = boards.page(self._ranking, wanted.offset, wanted.limit)
+        else:
+            places = boards.around(self._ranking, wanted.around, wanted.limit)
+        return boards.total(self._ranking), self._with_ranks_before(boards, places)
+
+    def _with_ranks_before(self, boards: Leaderboards, places: list[Place]) -> _Answer:
+        if self._kind == "alltime" or not places:
+            return _Answer(places, {})
+        before = self._ranking._replace(period=periods.period_key(self._kind, self._label - 1))
+        return _Answer(places, boards.ranks(before, [place.user_id for place in places]))
+
+
+def lines(
+    wanted: Sequence[tuple[Board, Excerpt]], ask: Ask, read: Callable[[], AbstractContextManager[Connection]]
+) -> list[Lines]:
+    """Return lines of several boards: all rankings are one question, and all names are looked up at once."""
+    found = ask(lambda boards: [board.excerpt(boards, excerpt) for board, excerpt in wanted])
+    items = _standings([answer for _, answer in found], read)
+    return [Lines(board.period, total, some) for (board, _), (total, _), some in zip(wanted, found, items, strict=True)]
+
+
+def _standings(
+    answers: Sequence[_Answer], read: Callable[[], AbstractContextManager[Connection]]
+) -> list[list[Standing]]:
+    """Return lines as they are shown, with names and levels."""
+    users = {place.user_id for answer in answers for place in answer.places}
+    with read() as connection:
+        names = reads.display_names(connection, users)
+        states = reads.states(connection, users)
+    return [
+        [
             Standing(
                 rank=rank,
                 user_id=user_id,
@@ -173,12 +233,8 @@ class Board:
             )
             for rank, user_id, score in places
         ]
-
-    def _with_ranks_before(self, boards: Leaderboards, places: list[Place]) -> tuple[list[Place], dict[str, int]]:
-        if self._kind == "alltime" or not places:
-            return places, {}
-        before = self._ranking._replace(period=periods.period_key(self._kind, self._label - 1))
-        return places, boards.ranks(before, [place.user_id for place in places])
+        for places, before in answers
+    ]
 
 
 def _label(kind: PeriodKind, at: str | datetime | None, zone: str, now: Instant) -> int:

@@ -172,8 +172,7 @@ class Projector:
         """Return how many rows of the journal up to `settled` some board does not show yet."""
         if self._boards is None:
             return self._database_behind(settled)
-        with self._store.read() as connection:
-            catalog, epoch = self._look(connection)
+        catalog, epoch = self._look()
         states = {code: self._boards.state(code) for code in catalog.leaderboards}
         return _distance(_positions(states, catalog, epoch), settled)
 
@@ -212,12 +211,13 @@ class Projector:
         return 0
 
     def _database_behind(self, settled: int) -> int:
+        catalog = self._catalog()  # Before: who holds a connection and waits for a second one may wait for ever.
         with self._store.read() as connection:
-            return _distance(sql.positions(connection, self._catalog()), settled)
+            return _distance(sql.positions(connection, catalog), settled)
 
     def _step_redis(self, connection: Connection, boards: RedisBoards, settled: int) -> int:
         """Take a step in Redis: bring boards forward, or fill one that is empty from the database's."""
-        catalog, epoch = self._look(connection)
+        catalog, epoch = self._look()
         states = {code: boards.state(code) for code in catalog.leaderboards}
         at = _positions(states, catalog, epoch)
         behind = self._database_behind(settled)
@@ -331,14 +331,15 @@ class Projector:
     def _stamp_of(self, board: Leaderboard) -> str:
         known = self._known  # Another thread may forget it at any moment.
         if known is None:
-            with self._store.read() as connection:
-                known = self._look(connection)
+            known = self._look()
         return stamp(board, *known)
 
-    def _look(self, connection: Connection) -> tuple[Catalog, str]:
+    def _look(self) -> tuple[Catalog, str]:
         """Return the catalog and the database's epoch as they are now."""
-        epoch = connection.scalars(select(facts.c.value).where(facts.c.name == "epoch")).one()
-        self._known = known = (self._catalog(), epoch)
+        catalog = self._catalog()
+        with self._store.read() as connection:
+            epoch = connection.scalars(select(facts.c.value).where(facts.c.name == "epoch")).one()
+        self._known = known = (catalog, epoch)
         return known
 
     def _settled(self, *, wait_s: float) -> int | None:

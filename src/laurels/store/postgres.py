@@ -38,7 +38,8 @@ if TYPE_CHECKING:
 LOCK_TIMEOUT_MS = 250
 #: How long a request in the application's own transaction waits for its users.
 JOINED_LOCK_TIMEOUT_MS = 5_000
-READERS_MAX = 20
+#: They are opened when they are needed first, and kept: to open one takes longer than most reads.
+READERS_MAX = 25
 POOL_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 10
 #: A server that is gone without a word is noticed in half a minute and not after two hours; a given URL may differ.
@@ -72,7 +73,7 @@ class PostgresStore:
         self.lanes = lanes
         # A lane's connection, the one that makes its new users, and what is written outside of lanes.
         self._writers = _engine(self.url, WRITER_OPTIONS, pool_size=2 * lanes + 2, max_overflow=10)
-        self._readers = _engine(self.url, READER_OPTIONS, pool_size=5, max_overflow=READERS_MAX, pool_pre_ping=True)
+        self._readers = _engine(self.url, READER_OPTIONS, pool_size=READERS_MAX, max_overflow=0, pool_pre_ping=True)
         try:
             with translated(self.url):
                 schema.prepare(self._writers, create=create)

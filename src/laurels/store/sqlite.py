@@ -37,6 +37,8 @@ if TYPE_CHECKING:
     from laurels.protocols import ForeignConnection
 
 BUSY_TIMEOUT_S = 30.0
+#: They are opened when they are needed first, and kept.
+CONNECTIONS_MAX = 25
 #: SQLite's own wait grows to 100 ms a step and starves a lone writer beside a busy one; a short even step does not.
 BUSY_STEP_S = 0.001
 #: Pages in the log before they are copied into the file: pages that batches change again and again are copied once.
@@ -64,7 +66,7 @@ class SqliteStore:
                 f"There is no database at {self.url.database}. `laurels init` makes one; `--database` names another.",
             )
         self._busy_timeout_s = busy_timeout_s
-        self._engine: Engine = create_engine(self._driver_url(), pool_size=5, max_overflow=20)
+        self._engine: Engine = create_engine(self._driver_url(), pool_size=CONNECTIONS_MAX, max_overflow=0)
         event.listen(self._engine, "connect", self._configure)
         event.listen(self._engine, "begin", self._begin)
         try:
