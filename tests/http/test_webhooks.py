@@ -149,3 +149,14 @@ def test_the_log_pages_to_its_end_and_holds_everything_once(api, receiver):
 def test_webhooks_are_for_administrators(client, scope):
     assert client(scope).get("/v1/webhooks").status_code == 403
     assert client(scope).post("/v1/webhooks", json={"url": "https://example.com"}).status_code == 403
+
+
+@on_sqlite_alone
+def test_metrics_say_how_much_waits(api, receiver):
+    receiver.answers = [500]
+    api.post("/v1/webhooks", json={"url": receiver.url, "types": ["xp.awarded"]})
+    assert 'laurels_webhook_messages{status="waiting"} 0.0' in api.get("/metrics").text
+    api.post("/v1/users/ada/xp", json={"amount": 5}, headers={"Idempotency-Key": "r1"})
+    until(lambda: receiver.came)
+    assert 'laurels_webhook_messages{status="waiting"} 1.0' in api.get("/metrics").text
+    assert 'laurels_webhook_messages{status="dropped"} 0.0' in api.get("/metrics").text

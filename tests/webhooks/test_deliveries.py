@@ -233,6 +233,19 @@ def test_410_disables_the_endpoint_until_it_is_enabled_again(engine, receive, li
     assert [one.json["data"]["request_id"] for one in receiver.came] == ["r1", "r1", "r3"]
 
 
+def test_another_url_is_sent_at_once_what_waits(engine, receive, listen, deliverer):
+    wrong, right = receive(500), receive()
+    endpoint = listen(wrong)
+    award(engine, 1)
+    award(engine, 2)
+    one = deliverer()
+    one.run_once()
+    endpoints.change(engine, PRIVATE, endpoint.id, {"url": right.url}, actor="tests")
+    one.run_once()
+    assert [one.json["data"]["request_id"] for one in right.came] == ["r1", "r2"]
+    assert len(wrong.came) == 1
+
+
 def test_a_slow_receiver_holds_up_nobody_else(engine, receive, listen, deliverer):
     slow, fast = receive(), receive()
     slow.delay_s = 0.6

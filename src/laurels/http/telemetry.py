@@ -37,6 +37,7 @@ import laurels
 from laurels.core.errors import InvalidInput, LaurelsError
 from laurels.leaderboards.projector import PROJECTION
 from laurels.store.tables import journal
+from laurels.webhooks import deliveries
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -133,6 +134,13 @@ class Telemetry:
             registry=registry,
             multiprocess_mode="mostrecent",
         )
+        self._webhooks = Gauge(
+            "laurels_webhook_messages",
+            "Messages to webhooks that wait to be delivered, and that were dropped.",
+            ["status"],
+            registry=registry,
+            multiprocess_mode="mostrecent",
+        )
         self._applied, self._duplicates, self._refused = (
             self._requests.labels(status) for status in ("applied", "duplicate", "refused")
         )
@@ -145,6 +153,8 @@ class Telemetry:
         """Return all metrics, of all processes that serve together, and the media type they are written in."""
         self._waiting.set(self._engine.waiting)
         self._behind.labels(PROJECTION).set(self._rows_behind())
+        for status, messages in zip(("waiting", "dropped"), self._webhook_messages(), strict=True):
+            self._webhooks.labels(status).set(messages)
         registry = self._registry
         if os.environ.get(SHARED_FOLDER):
             registry = CollectorRegistry()
@@ -159,6 +169,13 @@ class Telemetry:
             return self._engine.projector.behind(end)
         except LaurelsError:
             return float("nan")  # Nobody can say while the database or Redis is away.
+
+    def _webhook_messages(self) -> tuple[float, float]:
+        try:
+            with self._engine.read() as connection:
+                return deliveries.counts(connection)
+        except LaurelsError:
+            return float("nan"), float("nan")
 
     # --- What the engine tells ----------------------------------------------------------------------------------------
 

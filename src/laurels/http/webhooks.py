@@ -95,7 +95,11 @@ def read_webhook(request: Request, caller: Admin, webhook_id: Code) -> Response:
 
 @router.patch("/{webhook_id}", summary="Change a webhook", responses=answers(Endpoint))
 def change_webhook(request: Request, caller: Admin, webhook_id: Code, body: EndpointChanges) -> Response:
-    """Change what is given. Enabled again, a webhook is sent what waited, and told of what is recorded from now on."""
+    """
+    Change what is given. Enabled again, or given another URL, a webhook is sent at once what waits for it.
+
+    What was recorded while it was not enabled it is not told of.
+    """
     engine, given = service_of(request).engine, cast("EndpointSettings", body.model_dump(exclude_unset=True))
     return reply(endpoints.change(engine, _addresses(request), webhook_id, given, actor=caller.name))
 

@@ -432,6 +432,8 @@ def prune(engine: Engine, before: Instant) -> int:
     return forgotten
 
 
-def waiting(connection: Connection) -> int:
-    """Return how many messages wait to be delivered, to all endpoints together."""
-    return connection.scalar(select(func.count()).where(_is_pending)) or 0
+def counts(connection: Connection) -> tuple[int, int]:
+    """Return how many messages wait to be delivered, and how many were dropped, for all endpoints together."""
+    waiting = connection.scalar(select(func.count()).where(_is_pending))
+    dropped = connection.scalar(select(func.sum(_endpoint.dropped)))
+    return int(waiting or 0), int(dropped or 0)

@@ -157,8 +157,8 @@ def change(
     """
     Change what is given of `url`, `types`, `users`, `description` and `enabled`, from what is told next on.
 
-    One that is enabled again is sent what waited for it, and told of what is recorded from now on. Raises as `create`
-    does, and Unknown.
+    One that is enabled again, or given another URL, is sent at once what waits for it. What was recorded while it was
+    not enabled it is not told of. Raises as `create` does, and Unknown.
     """
     values = _checked(addresses, settings)
     with engine.write() as transaction:
@@ -172,6 +172,9 @@ def change(
         if values:
             connection.execute(update(webhook_endpoints).where(_table.endpoint_id == endpoint_id).values(values))
             note(connection, now, actor, "webhook.changed", endpoint_id, _noted(settings))
+        if "url" in values or "after" in values:  # What went wrong before says nothing about what is there now.
+            mine = (deliveries.c.endpoint_id == endpoint_id, deliveries.c.due_at > now)
+            connection.execute(update(deliveries).where(*mine).values(due_at=now, tries=0))
         return _endpoint(_row(connection, endpoint_id), waiting(connection, endpoint_id))
 
 
