@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from laurels.http.bodies import NDJSON
 from laurels.settings import Settings
 from tests.http.conftest import Standing, standing
 
@@ -180,6 +181,21 @@ def test_a_body_that_drips_is_not_waited_for_either(narrow, line):
     line.settimeout(10)
     assert answer_on(line)[0] == 408
     assert time.monotonic() < began_s + 10 * PAUSE_S
+
+
+def test_a_stream_that_does_not_go_on_says_so_and_ends(narrow, line, user):
+    line.sendall(head(narrow, "Transfer-Encoding: chunked").replace(b"application/json", NDJSON.encode()))
+    for number in range(3):  # Slow on the whole, but it goes on.
+        piece = event(user, id=str(number)) + b"\n"
+        line.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
+        time.sleep(PAUSE_S / 2)
+    with line.makefile("rb") as file:
+        while file.readline() != b"\r\n":
+            pass
+        found = b"".join(iter(lambda: file.read(int(file.readline(), 16) + 2)[:-2], b""))
+    *outcomes, last = [json.loads(each) for each in found.splitlines()]
+    assert [outcome["event_id"] for outcome in outcomes] == ["0", "1", "2"]
+    assert (last["line"], last["problem"]["status"]) == (4, 408)
 
 
 def test_a_client_that_goes_away_leaves_nothing_behind_and_is_no_failure(narrow, user, caplog):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from codecs import BOM_UTF8
 from tempfile import SpooledTemporaryFile
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from laurels.core.changes import outcome_as_json
-from laurels.core.errors import InvalidInput, LaurelsError
+from laurels.core.errors import InvalidInput, LaurelsError, Unavailable
 from laurels.http.bodies import NDJSON
 from laurels.http.problems import of_error, of_refusal
 from laurels.importers.events import LINE_BYTES_MAX, parse_event
@@ -34,12 +35,12 @@ if TYPE_CHECKING:
     from laurels.engine import Engine
 
 BATCH_LINES = 500
-BATCH_BYTES = 2**20
-LINES_WAITING_MAX = 2 * BATCH_LINES
 MEMORY_BYTES = 2**20
 PIECE_BYTES = 64 * 1024
-#: An answer that a client does not take for so long is given up; what was committed stays.
+#: Once everything has come, an answer of which nothing is taken for so long is given up; what was committed stays.
 PATIENCE_S = 300
+#: Where too much waits to be recorded already, this waits too, and with it who sends.
+OVERLOADED_PAUSE_S = 0.05
 
 _encode = msgspec.json.Encoder().encode
 
@@ -67,38 +68,42 @@ class _Answer(Response):
         with SpooledTemporaryFile(max_size=MEMORY_BYTES) as file:
             outbox = _Outbox(file)
             recording = asyncio.create_task(self._record(outbox))
+            sending = asyncio.create_task(self._send(outbox, send))
             try:
-                await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
-                async with contextlib.aclosing(outbox.pieces()) as pieces:
-                    async for piece in pieces:
-                        async with asyncio.timeout(PATIENCE_S):
-                            await send({"type": "http.response.body", "body": piece, "more_body": True})
-                await send({"type": "http.response.body", "body": b""})
+                await recording
+                while not sending.done():
+                    taken = outbox.sent
+                    await asyncio.wait([sending], timeout=PATIENCE_S)
+                    if outbox.sent == taken:
+                        break
             finally:
                 recording.cancel()
-                with contextlib.suppress(asyncio.CancelledError, ClientDisconnect):
-                    await recording
+                sending.cancel()
+                await asyncio.gather(recording, sending, return_exceptions=True)
 
     async def _record(self, outbox: _Outbox) -> None:
         """Record every line up to the first that is refused; the rest is read and left."""
+        pieces = self._request.stream()
         number = 0
         try:
-            async for lines in _batches(self._request.stream()):
-                done, problem = await asyncio.to_thread(_record, self._engine, lines)
-                number = lines[-1][0]
-                outbox.put(done)
-                if problem:
-                    outbox.put(problem)
-                    break
+            async with contextlib.aclosing(_batches(pieces)) as batches:
+                async for lines in batches:
+                    if await _record(self._engine, lines, outbox):
+                        break
+                    number = lines[-1][0]
+            async for _ in pieces:  # Some clients would take the end of the answer for a lost connection.
+                pass
         except HTTPException as refused:  # It comes too slowly, or is damaged.
             outbox.put(_problem(number + 1, of_refusal(refused)))
         except ClientDisconnect:
             pass
-        finally:
-            outbox.close()
-        with contextlib.suppress(ClientDisconnect, HTTPException):
-            async for _ in self._request.stream():  # Or the client, which still sends, would never see the answer.
-                pass
+        outbox.close()
+
+    async def _send(self, outbox: _Outbox, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+        async for piece in outbox.pieces():
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+        await send({"type": "http.response.body", "body": b""})
 
 
 class _Outbox:
@@ -106,10 +111,12 @@ class _Outbox:
 
     def __init__(self, file: SpooledTemporaryFile[bytes]) -> None:
         self._file = file
-        self._sent = 0
+        self._read = 0
         self._written = 0
         self._changed = asyncio.Event()
         self._closed = False
+        #: How many pieces were taken.
+        self.sent = 0
 
     def put(self, text: bytes) -> None:
         """Add to what is to be sent."""
@@ -122,89 +129,86 @@ class _Outbox:
         self._closed = True
         self._changed.set()
 
-    async def pieces(self) -> AsyncGenerator[bytes]:
+    async def pieces(self) -> AsyncIterator[bytes]:
         """Yield what is to be sent, until it is closed and all of it was."""
         while True:
-            while self._sent < self._written:
-                self._file.seek(self._sent)
-                piece = self._file.read(PIECE_BYTES)
-                self._sent += len(piece)
+            while self._read < self._written:
+                self._file.seek(self._read)
+                piece = self._file.read(min(PIECE_BYTES, self._written - self._read))  # Behind it is what was sent.
+                self._read += len(piece)
                 yield piece
-            self._sent = self._written = 0  # What was sent takes no more place.
+                self.sent += 1
+            self._read = self._written = 0  # What was sent takes no more place.
             if self._closed:
                 return
             self._changed.clear()
             await self._changed.wait()
 
 
-async def _batches(pieces: AsyncIterator[bytes]) -> AsyncIterator[list[Line]]:
-    """Yield the lines that have come so far, with their numbers, as many as go into one commit."""
-    lines: asyncio.Queue[Line | None] = asyncio.Queue(LINES_WAITING_MAX)
-    reading = asyncio.create_task(_read_lines(pieces, lines))
-    try:
-        while True:
-            line = await lines.get()
-            batch: list[Line] = []
-            size = 0
-            while line is not None:
-                batch.append(line)
-                size += len(line[1])
-                if len(batch) >= BATCH_LINES or size >= BATCH_BYTES or lines.empty():
-                    break
-                line = lines.get_nowait()
-            if batch:
-                yield batch
-            if line is None:
-                break
-        await reading  # Which says why it ended early, if it did.
-    finally:
-        reading.cancel()
-
-
-async def _read_lines(pieces: AsyncIterator[bytes], lines: asyncio.Queue[Line | None]) -> None:
-    """Put the lines that are not blank into a queue, and None at the end, whatever it is."""
+async def _batches(pieces: AsyncIterator[bytes]) -> AsyncGenerator[list[Line]]:
+    """Yield the lines that have come so far and are not blank, with their numbers, as many as go into one commit."""
     rest, number = b"", 0
-    try:
-        async for piece in pieces:
-            *whole, rest = (rest + piece).split(b"\n")
-            for line in whole:
-                number += 1
-                if line and not line.isspace():
-                    await lines.put((number, line))
-            if len(rest) > LINE_BYTES_MAX:  # It will be refused for its length, and nothing after it looked at.
+    async for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        if len(rest) > LINE_BYTES_MAX:  # It will be refused for its length, and nothing after it looked at.
+            whole.append(rest)
+            rest = b""
+        batch: list[Line] = []
+        for line in whole:
+            number += 1
+            if line and not line.isspace():
+                batch.append((number, line))
+                if len(batch) == BATCH_LINES:
+                    yield batch
+                    batch = []
+        if batch:
+            yield batch
+    if rest and not rest.isspace():
+        yield [(number + 1, rest)]
+
+
+async def _record(engine: Engine, lines: Sequence[Line], outbox: _Outbox) -> bool:
+    """Record lines up to the first that is refused, and tell what each of them came to; say whether one was refused."""
+    events, problem = await asyncio.to_thread(_parsed, lines)
+    together = len(events)
+    while events:
+        together = min(together, len(events))
+        try:
+            outcomes = await _recorded(engine, [event for _, event in events[:together]])
+        except LaurelsError as error:
+            if together == 1 or isinstance(error, Unavailable):
+                problem = _problem(events[0][0], of_error(error))
                 break
-        if rest and not rest.isspace():
-            await lines.put((number + 1, rest))
-    finally:
-        await lines.put(None)
+            together = (together + 1) // 2  # One of them is refused; those before it count.
+        else:
+            outbox.put(await asyncio.to_thread(_told, outcomes))
+            events = events[together:]
+    outbox.put(problem)
+    return problem != b""
 
 
-def _record(engine: Engine, lines: Sequence[Line]) -> tuple[bytes, bytes]:
-    """Record lines together; return their outcomes as lines, and a line for the first that is refused."""
+async def _recorded(engine: Engine, events: list[Event]) -> list[Outcome]:
+    while True:
+        try:
+            return await asyncio.wrap_future(engine.submit(events, wait=False))
+        except Unavailable as error:
+            if error.code != "overloaded":
+                raise
+        await asyncio.sleep(OVERLOADED_PAUSE_S)
+
+
+def _parsed(lines: Sequence[Line]) -> tuple[list[tuple[int, Event]], bytes]:
+    """Return the events up to the first line that is none, with their lines' numbers, and what is said of that line."""
     events: list[tuple[int, Event]] = []
-    problem = b""
     for number, line in lines:
         try:
-            events.append((number, parse_event(line)))
+            events.append((number, parse_event(line.removeprefix(BOM_UTF8) if number == 1 else line)))
         except InvalidInput as error:
-            problem = _problem(number, of_error(error))
-            break
-    if not events:
-        return b"", problem
-    try:
-        return _lines(engine.record([event for _, event in events])), problem
-    except LaurelsError:  # Something in it is refused: one by one it shows which, and what comes before it counts.
-        pass
-    done: list[Outcome] = []
-    for number, event in events:
-        try:
-            done.append(engine.record(event))
-        except LaurelsError as error:
-            return _lines(done), _problem(number, of_error(error))
-    return _lines(done), problem
+            return events, _problem(number, of_error(error))
+    return events, b""
 
 
-def _lines(outcomes: Sequence[Outcome]) -> bytes:
+def _told(outcomes: Sequence[Outcome]) -> bytes:
     return b"".join(_encode(outcome_as_json(outcome)) + b"\n" for outcome in outcomes)
 
 
