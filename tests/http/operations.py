@@ -21,6 +21,8 @@ NAMES = {
     "hold_id": hold_id(USER, "hold"),
     "request_id": "spend",
 }
+#: A hold can be given back once, so it is another that is captured.
+NAMES_OF = {"release": {"hold_id": hold_id(USER, "another hold")}}
 #: What stands in the body of each write, by operation. Those without a body need none here.
 BODIES: dict[str, Any] = {
     "record_events": {"id": "e1", "type": "post.created", "user": USER, "data": {"published": True}},
@@ -65,7 +67,7 @@ class Operation:
         return any(parameter["name"] == "Idempotency-Key" for parameter in self.declared.get("parameters", ()))
 
     def url(self, **names: str) -> str:
-        return self.path.format_map(_Names(NAMES | names))
+        return self.path.format_map(_Names(NAMES | NAMES_OF.get(self.id, {}) | names))
 
     def call(self, client: httpx.Client, *, body: Any = None, headers: dict[str, str] | None = None, **names: str):
         """Call it and return the answer; of an answer without an end its beginning."""
@@ -97,11 +99,12 @@ def of_api(document: dict[str, Any]) -> list[Operation]:
 
 
 def ready(engine: laurels.Engine) -> None:
-    """Let there be what the calls are about: users with a balance, a spend, and a hold."""
+    """Let there be what the calls are about: users with a balance, a spend, and holds."""
     for user in (USER, "bob"):
         engine.wallet(user).credit("sparkle", 100, reason="Tests", request_id="credit")
-    engine.wallet(USER).spend("sparkle", 10, request_id="spend")
+    engine.wallet(USER).spend("sparkle", 9, request_id="spend")
     engine.wallet(USER).hold("sparkle", 20, request_id="hold")
+    engine.wallet(USER).hold("sparkle", 1, request_id="another hold")
 
 
 def stored(engine: laurels.Engine) -> dict[str, list[Any]]:

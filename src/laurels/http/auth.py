@@ -22,7 +22,7 @@ from laurels import keys
 from laurels.core.errors import LaurelsError, SettingInvalid
 from laurels.core.requests import is_id
 from laurels.http.problems import Refused
-from laurels.http.wire import SLASH, check_query
+from laurels.http.wire import SLASH, check_request
 
 if TYPE_CHECKING:
     from laurels.core.periods import Instant
@@ -189,7 +189,7 @@ async def authorize(
             raise _forbidden("A user's token reads and claims for that user alone.")
     elif not any(map(caller.may, wanted.scopes)):
         raise _forbidden(f"This takes a key with the scope {' or '.join(set(wanted.scopes) - {USER})}.")
-    check_query(request)
+    check_request(request)
     return caller
 
 

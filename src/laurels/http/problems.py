@@ -49,6 +49,9 @@ STATUS_OF_CLASS = (
     (Unavailable, HTTPStatus.SERVICE_UNAVAILABLE),
 )
 
+#: What the framework calls an empty header; its length is checked as that of a list once its text was looked at.
+NOT_GIVEN = {"missing", "too_short"}
+
 log = logging.getLogger("laurels.http")
 
 
@@ -140,14 +143,14 @@ def of_invalid(error: RequestValidationError) -> Response:
         if one["type"] == "json_invalid":
             reason = f"The body is no JSON that can be read: {one['ctx']['error']}."
             return problem(HTTPStatus.BAD_REQUEST, "unreadable", reason)
-    if any(
-        one["loc"] == ("header", "Idempotency-Key") and one["type"] in {"missing", "string_too_short"} for one in found
-    ):
+    if any(one["loc"] == ("header", "Idempotency-Key") and one["type"] in NOT_GIVEN for one in found):
         return problem(
             HTTPStatus.BAD_REQUEST,
             "idempotency_key_missing",
             "This moves something, so it needs an Idempotency-Key header: an id of yours that makes it safe to repeat.",
         )
+    if any(one["loc"] == ("body",) and one["type"] == "missing" for one in found):
+        return problem(HTTPStatus.BAD_REQUEST, "unreadable", "This needs a body: an object in JSON.")
     errors = [Problem(_place(one["loc"]), _said(one)) for one in found]
     detail = "; ".join(f"{one.path}: {one.message}" if one.path else one.message for one in errors[:5])
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", detail, errors=errors)

@@ -76,8 +76,14 @@ Cursor = Annotated[str, Query(description="`next_cursor` of the page before; emp
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="How many at most.")]
 
 
-def check_query(request: Request) -> None:
-    """Raise Refused for a query that a route does not know: a typing mistake must not silently mean the default."""
+def check_request(request: Request) -> None:
+    """
+    Raise Refused for what no route looks at: two ids for one request, and parameters of a query that nobody knows.
+
+    A typing mistake must not silently mean the default.
+    """
+    if len(request.headers.getlist("idempotency-key")) > 1:
+        raise Refused(400, "unreadable", "There is more than one Idempotency-Key.")
     if not request.url.query:
         return
     try:
