@@ -125,18 +125,27 @@ def test_a_second_interrupt_waits_for_nobody(tmp_path):
         sending.close()
 
 
+def metrics_of(pid):
+    """Where a process counts beside the others."""
+    environment = Path(f"/proc/{pid}/environ").read_bytes().decode().split("\0")
+    return [Path(pair.partition("=")[2]) for pair in environment if pair.startswith("PROMETHEUS_MULTIPROC_DIR=")]
+
+
 def test_a_process_that_dies_is_replaced_and_all_end_with_the_one_that_watches(tmp_path):
     with running(tmp_path, "--workers", "2") as service:
         assert service.url
         before = service.children()
         assert len(before) == 2
         victim = before.pop()
+        (folder,) = metrics_of(victim)
+        assert [*folder.glob(f"gauge_live*_{victim}.db")]
         os.kill(victim, signal.SIGKILL)
         service.when(lambda: len(service.children() - {victim}) == 2)
         for number in range(20):  # Each on a connection of its own, so that both get some.
             with service.client() as client:
                 assert post(client, number).status_code == 200
         assert "worker_died" in service.said
+        assert [file.name for file in folder.glob(f"gauge_live*_{victim}.db")] == []  # Nothing of its is under way.
         left = service.children()
         service.process.kill()
         service.process.wait()

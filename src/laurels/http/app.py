@@ -34,7 +34,7 @@ from laurels.http.gate import Gate
 from laurels.http.hub import Hub
 from laurels.http.limits import Limiter
 from laurels.http.service import Service
-from laurels.http.telemetry import Calls, Telemetry
+from laurels.http.telemetry import Calls, Sampler, Telemetry
 from laurels.settings import read_settings
 from laurels.webhooks.deliverer import Deliverer
 from laurels.worker import Worker
@@ -76,14 +76,15 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
     """
     settings = settings or read_settings()
     keys = KeyRing(engine)
+    hub = Hub(engine, keys, heartbeat_s=settings.stream_heartbeat_s, lasts_s_max=settings.stream_lasts_s_max)
     service = Service(
         engine=engine,
         settings=settings,
         keys=keys,
         tokens=Tokens(settings),
         limiter=Limiter(settings),
-        hub=Hub(engine, keys, heartbeat_s=settings.stream_heartbeat_s, lasts_s_max=settings.stream_lasts_s_max),
-        telemetry=Telemetry(engine),
+        hub=hub,
+        telemetry=Telemetry(engine, hub),
     )
     engine.observe(service.telemetry)
     app = FastAPI(
@@ -96,6 +97,8 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
         lifespan=_lifespan,
         generate_unique_id_function=lambda route: route.name,
         middleware=_middleware(service),
+        # FastAPI's own telemetry would tell paths and queries, and with them who asked for what; ours does not.
+        telemetry={"tracing": False, "metrics": False, "logs": False, "auto_configure": False},
     )
     app.state.laurels = service
     problems.install(app)
@@ -110,9 +113,10 @@ def create_app(engine: Engine, settings: Settings | None = None) -> FastAPI:
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Run what goes on by itself for as long as the application does."""
     service: Service = app.state.laurels
-    loops: list[background.Loop] = []
+    loops: list[background.Loop] = [Sampler(service.telemetry)]
     if service.settings.serve_works:
-        loops = [Worker(service.engine), Deliverer(service.engine, service.settings)]
+        service.telemetry.deliverer = deliverer = Deliverer(service.engine, service.settings)
+        loops += [Worker(service.engine), deliverer]
     async with background.running(loops):
         yield
     await service.close()

@@ -22,6 +22,7 @@ from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING
 
 import uvicorn
+from prometheus_client.multiprocess import mark_process_dead
 
 from laurels import keys
 from laurels.core.errors import LaurelsError
@@ -206,6 +207,8 @@ class _Processes:
     def _forget(self, process: SpawnProcess) -> None:
         self._running.pop(process).close()
         process.join()
+        # What it had under way, nobody has any more.
+        mark_process_dead(process.pid)  # type: ignore[no-untyped-call]
 
     def _end(self) -> None:
         for process in self._running:

@@ -12,10 +12,12 @@ import logging
 import os
 import re
 import secrets
+import threading
 import time
 from collections import deque
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from opentelemetry import propagate, trace
 from opentelemetry.context import Context
@@ -48,7 +50,9 @@ if TYPE_CHECKING:
 
     from laurels.engine import Engine
     from laurels.http.auth import Caller
+    from laurels.http.hub import Hub
     from laurels.protocols import Recorded
+    from laurels.webhooks.deliverer import Deliverer
 
 #: Where several processes add up what they count; prometheus_client's own variable.
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
@@ -62,6 +66,9 @@ ASKED_BY_MACHINES = frozenset({"/healthz", "/readyz", "/metrics"})
 LINKS_MAX = 128
 #: Commits that wait for a projection to name them; where another process projects, they are forgotten.
 COMMITS_KEPT = 256
+#: How long the last spans may take to a collector that is away.
+FLUSH_S = 2.0
+SAMPLE_S = 2.0
 CLIENT_GONE = 499
 CALL_ID = b"x-request-id"
 TRACE_HEADERS = (b"traceparent", b"tracestate")
@@ -87,71 +94,61 @@ class _Commit(NamedTuple):
 class Telemetry:
     """What one application counts and traces. It observes the engine (see protocols.py)."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, hub: Hub) -> None:
         self._engine = engine
-        self._registry = registry = CollectorRegistry()
+        self._hub = hub
+        #: What sends to webhooks, where this application does.
+        self.deliverer: Deliverer | None = None
+        self._delivered: dict[str, int] = {}
+        self._sampling = threading.Lock()
         self._tracer = trace.get_tracer("laurels", laurels.__version__)
         self._commits: deque[_Commit] = deque(maxlen=COMMITS_KEPT)
-        self.calls = Histogram(
-            "http_server_request_duration_seconds",
-            "How long calls took, by method, route and status.",
-            ["http_request_method", "http_route", "http_response_status_code"],
-            registry=registry,
-            buckets=SECONDS,
+        self._registry = registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(name, text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str, among: Literal["livesum", "mostrecent"] = "livesum") -> Gauge:
+            return Gauge(name, text, labels, registry=registry, multiprocess_mode=among)
+
+        def histogram(name: str, text: str, buckets: Sequence[float], *labels: str) -> Histogram:
+            return Histogram(name, text, labels, registry=registry, buckets=buckets)
+
+        of_call = ("http_request_method", "http_route", "http_response_status_code")
+        self.calls = histogram("http_server_request_duration_seconds", "How long calls took.", SECONDS, *of_call)
+        self.active = gauge(
+            "http_server_active_requests", "Calls under way, open streams included.", "http_request_method"
         )
-        self.active = Gauge(
-            "http_server_active_requests",
-            "Calls under way, open streams included.",
-            ["http_request_method"],
-            registry=registry,
-            multiprocess_mode="livesum",
+        requests = counter("laurels_requests_recorded", "Requests that came out of a batch.", "status")
+        self._applied, self._duplicates, self._refused = map(requests.labels, ("applied", "duplicate", "refused"))
+        self._batches = histogram("laurels_batch_requests", "How many requests shared a commit.", BATCH_SIZES)
+        self._commit_s = histogram(
+            "laurels_commit_duration_seconds", "How long a batch took to load, decide, write and commit.", SECONDS
         )
-        self._requests = Counter(
-            "laurels_requests_recorded", "Requests that came out of a batch.", ["status"], registry=registry
+        self._waiting = gauge("laurels_requests_waiting", "Requests that wait to be recorded.")
+        self._projected = counter("laurels_projection_rows", "Rows of the journal that were projected.", "projection")
+        self._behind = gauge(
+            "laurels_projection_behind_rows", "How far it is behind the journal.", "projection", among="mostrecent"
         )
-        self._batches = Histogram(
-            "laurels_batch_requests", "How many requests shared a commit.", registry=registry, buckets=BATCH_SIZES
-        )
-        self._commit_s = Histogram(
-            "laurels_commit_duration_seconds",
-            "How long a batch took to load, decide, write and commit.",
-            registry=registry,
-            buckets=SECONDS,
-        )
-        self._waiting = Gauge(
-            "laurels_requests_waiting",
-            "Requests that wait to be recorded.",
-            registry=registry,
-            multiprocess_mode="livesum",
-        )
-        self._projected = Counter(
-            "laurels_projection_rows", "Rows of the journal that were projected.", ["projection"], registry=registry
-        )
-        self._behind = Gauge(
-            "laurels_projection_behind_rows",
-            "How far a projection is behind the journal.",
-            ["projection"],
-            registry=registry,
-            multiprocess_mode="mostrecent",
-        )
-        self._webhooks = Gauge(
+        self._listeners = gauge("laurels_stream_listeners", "Open live streams.")
+        self._webhooks = gauge(
             "laurels_webhook_messages",
             "Messages to webhooks that wait to be delivered, and that were dropped.",
-            ["status"],
-            registry=registry,
-            multiprocess_mode="mostrecent",
+            "status",
+            among="mostrecent",
         )
-        self._applied, self._duplicates, self._refused = (
-            self._requests.labels(status) for status in ("applied", "duplicate", "refused")
+        self._deliveries = counter(
+            "laurels_webhook_deliveries",
+            "What became of messages to webhooks; `failed` counts attempts, which are made again.",
+            "status",
         )
         if not os.environ.get(SHARED_FOLDER):
-            ProcessCollector(registry=registry)
-            PlatformCollector(registry=registry)
-            GCCollector(registry=registry)
+            for collector in (ProcessCollector, PlatformCollector, GCCollector):
+                collector(registry=registry)
 
     def exposition(self, accept: str) -> tuple[bytes, str]:
         """Return all metrics, of all processes that serve together, and the media type they are written in."""
-        self._waiting.set(self._engine.waiting)
+        self.sample()
         self._behind.labels(PROJECTION).set(self._rows_behind())
         for status, messages in zip(("waiting", "dropped"), self._webhook_messages(), strict=True):
             self._webhooks.labels(status).set(messages)
@@ -161,6 +158,16 @@ class Telemetry:
             MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
         encode, media_type = choose_encoder(accept)
         return encode(registry), media_type
+
+    def sample(self) -> None:
+        """Take note of what is so at the moment, and of what was delivered since the last time."""
+        with self._sampling:
+            self._waiting.set(self._engine.waiting)
+            self._listeners.set(self._hub.listeners)
+            if self.deliverer is not None:
+                for status, count in asdict(self.deliverer.done).items():
+                    self._deliveries.labels(status).inc(count - self._delivered.get(status, 0))
+                    self._delivered[status] = count
 
     def _rows_behind(self) -> float:
         try:
@@ -229,9 +236,10 @@ class Telemetry:
     # --- Calls --------------------------------------------------------------------------------------------------------
 
     def call_span(self, method: str, headers: dict[str, str]) -> AbstractContextManager[Span]:
-        """Return the span of a call, which goes on with the trace that the caller is in."""
+        """Return the span of a call, within that of an application around this one, or else of the caller."""
         if is_traced():
-            within = propagate.extract(headers)
+            is_inside = trace.get_current_span().get_span_context().is_valid
+            within = None if is_inside else propagate.extract(headers)
             return self._tracer.start_as_current_span(
                 method,
                 within,
@@ -243,6 +251,26 @@ class Telemetry:
         if "traceparent" in headers:
             return nullcontext(trace.get_current_span(propagate.extract(headers)))
         return nullcontext(trace.INVALID_SPAN)
+
+
+class Sampler:
+    """A loop that samples, so that what one process is asked for holds for the others as well."""
+
+    def __init__(self, telemetry: Telemetry) -> None:
+        self._telemetry = telemetry
+        self._stopping = threading.Event()
+
+    def run(self) -> None:
+        """Sample until told to stop."""
+        while not self._stopping.wait(SAMPLE_S):
+            self._telemetry.sample()
+
+    def stop(self) -> None:
+        """Let `run` return at once."""
+        self._stopping.set()
+
+    def close(self) -> None:
+        """Give up nothing: it holds nothing."""
 
 
 class Calls:
@@ -311,7 +339,9 @@ def exporting() -> Iterator[None]:
     try:
         yield
     finally:
-        provider.shutdown()
+        ending = threading.Thread(target=provider.shutdown, name="laurels-spans", daemon=True)
+        ending.start()
+        ending.join(FLUSH_S)
 
 
 def _of_headers(scope: Scope) -> tuple[bytes, dict[str, str]]:
