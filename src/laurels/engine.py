@@ -358,7 +358,7 @@ class Engine:
             context, results, decisions = _decide_units(transaction, free, catalog, now)
             if not decisions or transaction.save(decisions, context.states, catalog):
                 break
-        _note_acts(transaction.connection, free, results, now)
+        _note_acts(transaction, free, results, now)
         if not busy:
             return list(results)
         found = dict(zip(map(id, free), results, strict=True))
@@ -690,16 +690,16 @@ def _free_units(units: Sequence[Unit], busy: Collection[str], catalog: Catalog) 
 
 
 def _note_acts(
-    connection: Connection, units: Sequence[Unit], results: Sequence[list[Outcome] | LaurelsError], now: Instant
+    transaction: Transaction, units: Sequence[Unit], results: Sequence[list[Outcome] | LaurelsError], now: Instant
 ) -> None:
-    """Write down, beside what was recorded, what of it an administrator did."""
+    """Write down, beside what was recorded, what of it an administrator did; never in an application's transaction."""
     for unit, result in zip(units, results, strict=True):
         if unit.actor and not isinstance(result, LaurelsError):
             for request, outcome in zip(unit.requests, result, strict=True):
                 if outcome.status == "applied":
                     assert isinstance(request.command, commands.Adjust)
                     detail = {"unit": request.command.unit, "amount": request.command.amount, "request_id": request.id}
-                    note(connection, now, unit.actor, "balance.adjusted", request.actor, detail)
+                    note(transaction.connection, now, unit.actor, "balance.adjusted", request.actor, detail)
 
 
 def _decide_units(
