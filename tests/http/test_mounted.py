@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import asynccontextmanager
 from urllib.parse import quote
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from sqlalchemy import func, select
 from starlette.applications import Starlette
 from starlette.responses import PlainTextResponse
 from starlette.routing import Mount, Route
 
 from laurels.http import create_app
+from laurels.store.tables import cursors
 from tests.conftest import on_sqlite_alone
 from tests.http.conftest import serving
 
@@ -96,6 +99,18 @@ def test_the_document_and_its_page_know_where_they_are(client, url):
     assert "/v1/events" in document["paths"]
     page = client().get("/docs").text
     assert f"{httpx.URL(url).path}/openapi.json" in page
+
+
+def test_the_parents_lifespan_runs_what_goes_on_by_itself(api, engine):
+    """Nobody asks for a board here, and still they follow the journal."""
+    api.post("/v1/events", json={"id": "e1", "type": "post.created", "user": "ada"})
+    ends_at = time.monotonic() + 20
+    while True:
+        with engine.read() as connection:
+            if connection.scalar(select(func.max(cursors.c.seq))):
+                break
+        assert time.monotonic() < ends_at
+        time.sleep(0.02)
 
 
 def test_a_server_that_tells_no_raw_path_is_served(engine, service_settings):
