@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import shutil
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -120,6 +122,39 @@ def shared(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> It
     shutil.copy(empty_database, path)
     with standing(path, Settings()) as found:
         yield found
+
+
+_SERVICE = """
+import sys, uvicorn, laurels
+from laurels import keys
+from laurels.http import create_app
+with laurels.open(sys.argv[1]) as engine:
+    print(keys.create(engine, "test", ["admin"], actor="tests").key, flush=True)
+    uvicorn.run(create_app(engine), fd=int(sys.argv[2]), log_config=None, access_log=False)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """A service in a process of its own."""
+
+    url: str
+    key: str
+    pid: int
+
+
+@contextmanager
+def serving_elsewhere(database_url: str) -> Iterator[Elsewhere]:
+    """Serve a database in another process for as long as the block lasts."""
+    with socket.create_server(("127.0.0.1", 0), backlog=512) as listening:
+        command = [sys.executable, "-c", _SERVICE, database_url, str(listening.fileno())]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=[listening.fileno()]) as service:
+            try:
+                assert service.stdout is not None
+                key = service.stdout.readline().strip()
+                yield Elsewhere(f"http://127.0.0.1:{listening.getsockname()[1]}", key, service.pid)
+            finally:
+                service.terminate()
 
 
 _people = count(1)

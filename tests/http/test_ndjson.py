@@ -9,8 +9,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -24,7 +22,7 @@ import laurels
 from laurels import keys
 from laurels.http import create_app
 from laurels.settings import Settings
-from tests.http.conftest import serving
+from tests.http.conftest import serving, serving_elsewhere
 
 NDJSON = "application/x-ndjson"
 
@@ -263,14 +261,6 @@ def test_a_stream_waits_where_too_much_waits_already(empty_database, tmp_path):
             assert list(clients.map(stream, range(6))) == [300] * 6
 
 
-SERVICE = """
-import sys, uvicorn, laurels
-from laurels import keys
-from laurels.http import create_app
-with laurels.open(sys.argv[1]) as engine:
-    print(keys.create(engine, "test", ["ingest"], actor="tests").key, flush=True)
-    uvicorn.run(create_app(engine), fd=int(sys.argv[2]), log_config=None, access_log=False)
-"""
 MEBIBYTE = 2**20
 
 
@@ -281,23 +271,15 @@ def memory_peak(pid):
 
 def test_a_long_stream_takes_no_more_memory_than_a_short_one(empty_database, tmp_path):
     shutil.copy(empty_database, tmp_path / "laurels.db")
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        command = [sys.executable, "-c", SERVICE, f"sqlite:///{tmp_path / 'laurels.db'}", str(listening.fileno())]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, pass_fds=[listening.fileno()]) as service:
-            try:
-                headers = {"Authorization": f"Bearer {service.stdout.readline().strip()}", "Content-Type": NDJSON}
-                url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1/events"
+    with serving_elsewhere(f"sqlite:///{tmp_path / 'laurels.db'}") as service:
+        headers = {"Authorization": f"Bearer {service.key}", "Content-Type": NDJSON}
 
-                def stream(start, mebibytes):
-                    lines = (
-                        line(start + number, "ada", data={"text": "x" * 60_000}) for number in range(mebibytes * 17)
-                    )
-                    with httpx.stream("POST", url, content=lines, headers=headers, timeout=60) as answer:
-                        return sum(1 for _ in answer.iter_lines())
+        def stream(start, mebibytes):
+            lines = (line(start + number, "ada", data={"text": "x" * 60_000}) for number in range(mebibytes * 17))
+            with httpx.stream("POST", f"{service.url}/v1/events", content=lines, headers=headers, timeout=60) as answer:
+                return sum(1 for _ in answer.iter_lines())
 
-                assert stream(0, 2) == 2 * 17
-                before = memory_peak(service.pid)
-                assert stream(1_000_000, 64) == 64 * 17
-                assert memory_peak(service.pid) - before < 24 * MEBIBYTE
-            finally:
-                service.terminate()
+        assert stream(0, 2) == 2 * 17
+        before = memory_peak(service.pid)
+        assert stream(1_000_000, 64) == 64 * 17
+        assert memory_peak(service.pid) - before < 24 * MEBIBYTE
