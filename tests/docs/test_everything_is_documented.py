@@ -83,3 +83,19 @@ def test_every_error_class_is_on_the_page_of_errors(name):
 @pytest.mark.parametrize(("method", "path"), [pytest.param(m, p, id=f"{m} {p}") for m, p, _ in api.operations()])
 def test_every_call_is_on_the_page_of_http(method, path):
     assert f"### `{method} {path}`\n" in page("http")
+
+
+def refusals_in(source):
+    """The codes that a module of the service answers with, which are no class of error."""
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        match node:
+            case ast.Call(func=ast.Name(id="Refused" | "problem"), args=[_, ast.Constant(value=str(code)), *_]):
+                yield code
+
+
+def test_every_code_of_http_is_on_the_page_of_errors():
+    answered = {code for source in (ROOT / "src/laurels/http").glob("*.py") for code in refusals_in(source)}
+    documented = set(re.findall(r"^\| `([a-z_]+)` \| [0-9]{3} \|", page("errors"), re.MULTILINE))
+    assert {"unauthorized", "rate_limited", "internal_error"} < answered
+    assert answered <= documented
+    assert documented - answered == {"not_found", "overloaded"}  # The framework's and the engine's.
