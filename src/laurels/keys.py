@@ -23,7 +23,7 @@ from laurels.audit import note
 from laurels.core.errors import Conflict, InvalidInput, Unknown
 from laurels.core.nearest import unknown
 from laurels.core.periods import format_instant, to_datetime
-from laurels.core.requests import check_text, read_instant
+from laurels.core.requests import check_text, is_id, read_instant
 from laurels.store.tables import api_keys
 
 if TYPE_CHECKING:
@@ -245,7 +245,9 @@ def _living(connection: Connection, key_id: str, now: Instant) -> RowMapping:
 
 
 def _row(connection: Connection, key_id: str) -> RowMapping:
-    row = connection.execute(select(api_keys).where(api_keys.c.key_id == key_id)).mappings().one_or_none()
+    row = None
+    if is_id(key_id):  # Not every text can be asked for.
+        row = connection.execute(select(api_keys).where(api_keys.c.key_id == key_id)).mappings().one_or_none()
     if row is None:
         raise Unknown("unknown_key", f"There is no key {key_id!r}. `laurels keys list` shows them.")
     return row

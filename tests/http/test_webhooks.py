@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from urllib.parse import unquote
 
 import pytest
 from standardwebhooks import Webhook
@@ -122,10 +123,20 @@ def test_what_cannot_be_delivered_again_is_said(api, receiver):
     path = f"/v1/webhooks/{made['id']}/redeliver"
     assert api.post(path, json={}).json()["code"] == "invalid_redelivery"
     assert api.post(path, json={"delivery_id": "msg_1"}).json()["code"] == "unknown_delivery"
+    assert api.post(path, json={"since": "soon"}).json()["errors"][0]["path"] == "since"
     api.patch(f"/v1/webhooks/{made['id']}", json={"enabled": False})
     refused = api.post(path, json={"since": "2026-01-01T00:00:00Z"})
     assert (refused.status_code, refused.json()["code"]) == (409, "webhook_disabled")
     assert api.post("/v1/webhooks/wh_0/redeliver", json={"delivery_id": "msg_1"}).json()["code"] == "unknown_webhook"
+
+
+@pytest.mark.parametrize("odd", ["%00", "%2F", "x%0A"])
+def test_what_is_no_id_names_nothing(api, receiver, odd):
+    made = api.post("/v1/webhooks", json={"url": receiver.url}).json()
+    assert api.get(f"/v1/webhooks/{odd}").json()["code"] == "unknown_webhook"
+    assert api.delete(f"/v1/keys/{odd}").json()["code"] == "unknown_key"
+    answer = api.post(f"/v1/webhooks/{made['id']}/redeliver", json={"delivery_id": unquote(odd)})
+    assert answer.json()["code"] == "unknown_delivery"
 
 
 @on_sqlite_alone

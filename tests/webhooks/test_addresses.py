@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ssl
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 
@@ -435,6 +437,22 @@ def test_the_next_address_is_tried_where_one_does_not_answer(engine, receive):
     endpoints.create(engine, addresses, f"http://hooks.example.com:{port}/", actor="tests")
     engine.award_xp("ada", 1, request_id="r1")
     assert deliver(engine, addresses).delivered == 1
+
+
+@on_sqlite_alone
+def test_a_name_for_which_no_server_answers_costs_no_more_than_the_timeout(engine):
+    answering = threading.Event()
+    addresses = Addresses(allow_private=True, resolve=lambda host, port: answering.wait(30) or ["127.0.0.1"])
+    engine_addresses = Addresses(allow_private=True, resolve=names())
+    endpoint = endpoints.create(engine, engine_addresses, "https://slow.example.com/", actor="tests")
+    engine.award_xp("ada", 1, request_id="r1")
+    began = time.monotonic()
+    assert deliver(engine, addresses, timeout_s=0.2).failed == 1
+    assert time.monotonic() - began < 3
+    # Whoever still waits for the name keeps the process from nothing.
+    assert [thread.name for thread in threading.enumerate() if "resolver" in thread.name and not thread.daemon] == []
+    assert attempts_of(engine, endpoint)[0].error == "no answer within 0.2 s"
+    answering.set()
 
 
 @on_sqlite_alone

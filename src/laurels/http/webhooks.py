@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, cast
 
 import msgspec
 from fastapi import APIRouter, Query, Request
-from pydantic import Field
+from pydantic import BeforeValidator, Field, WithJsonSchema
 from starlette.responses import Response
 
 from laurels.core.errors import InvalidInput
 from laurels.core.requests import read_instant
 from laurels.http.auth import Admin
 from laurels.http.service import service_of
-from laurels.http.wallet import Instant
 from laurels.http.wire import Body, Code, Cursor, Limit, Page, answers, cursor_of, paged, position_in, reply
+from laurels.importers.events import time_of
 from laurels.webhooks import deliveries, endpoints
 from laurels.webhooks.addresses import URL_CHARACTERS_MAX, Addresses
 from laurels.webhooks.deliveries import Delivery, Status
@@ -28,6 +29,11 @@ Types = Annotated[
     Field(max_length=TYPES_MAX, description=f"Which changes; none means all. Known: {', '.join(PATTERNS)}."),
 ]
 Users = Annotated[list[str], Field(max_length=USERS_MAX, description="Of which users; none means of all.")]
+Since = Annotated[
+    datetime | None,
+    BeforeValidator(lambda text: time_of(text, "since")),
+    WithJsonSchema({"anyOf": [{"type": "string", "format": "date-time"}, {"type": "null"}]}),
+]
 Description = Annotated[str, Field(max_length=endpoints.DESCRIPTION_CHARACTERS_MAX)]
 
 
@@ -60,7 +66,7 @@ class RedeliveryWanted(Body):
     """One delivery by its id, however it went; or all since then that failed or were dropped."""
 
     delivery_id: str | None = None
-    since: Instant = None
+    since: Since = None
 
 
 class Redelivery(msgspec.Struct, frozen=True):

@@ -21,6 +21,7 @@ from laurels.audit import note
 from laurels.core.changes import Change, addressed, as_json
 from laurels.core.errors import Conflict, Unknown
 from laurels.core.periods import format_instant, to_datetime
+from laurels.core.requests import is_id
 from laurels.store.tables import cursors, deliveries, journal, webhook_endpoints
 from laurels.webhooks import endpoints
 
@@ -393,7 +394,7 @@ def redeliver(
             raise Conflict("webhook_disabled", f"Nothing is sent to {endpoint_id}; enable it first.")
         query = select(_table.seq, _table.place).where(_table.endpoint_id == endpoint_id)
         if delivery_id is not None:
-            query = query.where(_table.message_id == delivery_id)
+            query = query.where(_table.message_id == (delivery_id if is_id(delivery_id) else ""))
         else:
             lost = _table.status.in_(("failed", "dropped"))
             query = query.where(_table.recorded_at >= since, lost).order_by(_table.seq, _table.place)

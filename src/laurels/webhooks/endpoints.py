@@ -21,7 +21,7 @@ from laurels.core.changes import Change
 from laurels.core.errors import InvalidInput, Unknown
 from laurels.core.nearest import unknown
 from laurels.core.periods import to_datetime
-from laurels.core.requests import check_id, check_text
+from laurels.core.requests import check_id, check_text, is_id
 from laurels.store.tables import deliveries, journal, webhook_endpoints
 
 if TYPE_CHECKING:
@@ -229,7 +229,9 @@ def held(connection: Connection, endpoint_id: str) -> Row[Any]:
 
 def _row(connection: Connection, endpoint_id: str, *, held: bool = False) -> Row[Any]:
     query = select(webhook_endpoints).where(_table.endpoint_id == endpoint_id)
-    row = connection.execute(query.with_for_update() if held else query).one_or_none()
+    row = None
+    if is_id(endpoint_id):  # Not every text can be asked for.
+        row = connection.execute(query.with_for_update() if held else query).one_or_none()
     if row is None:
         raise Unknown("unknown_webhook", f"There is no webhook {endpoint_id!r:.80}.")
     return row

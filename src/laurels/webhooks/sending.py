@@ -8,12 +8,13 @@ is made by a backend of ours. What a receiver says is its status; of a body a li
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import ssl
+import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 import httpcore
 import httpx
@@ -24,11 +25,13 @@ from laurels.core.errors import InvalidInput
 from laurels.core.periods import NaiveTime, from_datetime, to_datetime
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import TracebackType
 
     from laurels.core.periods import Instant
     from laurels.webhooks.addresses import Addresses
+
+T = TypeVar("T")
 
 #: How long a receiver may take, from looking up its name to its status.
 TIMEOUT_S = 15.0
@@ -58,8 +61,7 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
     def __init__(self, addresses: Addresses) -> None:
         self._addresses = addresses
         self._connecting = httpcore.AnyIOBackend()
-        # Of its own: names that nobody answers for must not keep the loop's other work waiting.
-        self._resolvers = ThreadPoolExecutor(RESOLVERS, "laurels-resolver")
+        self._resolvers = asyncio.Semaphore(RESOLVERS)
 
     async def connect_tcp(
         self,
@@ -70,15 +72,12 @@ class CheckedBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         """Connect to the first address of a host that answers; raise InvalidInput where webhooks may not go there."""
-        found = await asyncio.get_running_loop().run_in_executor(self._resolvers, self._addresses.of, host, port)
+        async with self._resolvers:
+            found = await _in_daemon(self._addresses.of, host, port)
         for address in found[:-1]:
             with suppress(httpcore.ConnectError, httpcore.ConnectTimeout):
                 return await self._connecting.connect_tcp(address, port, CONNECT_S, local_address, socket_options)
         return await self._connecting.connect_tcp(found[-1], port, timeout, local_address, socket_options)
-
-    def close(self) -> None:
-        """Let go of the threads that resolve names."""
-        self._resolvers.shutdown(wait=False, cancel_futures=True)
 
 
 class Sender:
@@ -89,12 +88,11 @@ class Sender:
     ) -> None:
         self._addresses = addresses
         self._timeout_s = timeout_s
-        self._backend = CheckedBackend(addresses)
         self._pool = httpcore.AsyncConnectionPool(
             ssl_context=trust or httpx.create_ssl_context(),
             max_connections=CONNECTIONS_MAX,
             keepalive_expiry=KEEP_ALIVE_S,
-            network_backend=self._backend,
+            network_backend=CheckedBackend(addresses),
         )
 
     async def __aenter__(self) -> Self:
@@ -106,7 +104,6 @@ class Sender:
     ) -> None:
         """Close all connections."""
         await self._pool.aclose()
-        self._backend.close()
 
     async def send(self, url: str, signing: tuple[str, ...], message_id: str, body: bytes, now: Instant) -> Answer:
         """Send a message and return what came of it, whatever it was."""
@@ -133,6 +130,22 @@ class Sender:
             await _drain(response)
         given = {name.lower(): value.decode("latin-1") for name, value in response.headers}
         return response.status, retry_after(given.get(b"retry-after", ""), now)
+
+
+async def _in_daemon(call: Callable[[str, int], T], host: str, port: int) -> T:
+    """Call in a thread that nobody waits for: a name that no server answers for must not keep a process from ending."""
+    loop, done = asyncio.get_running_loop(), concurrent.futures.Future[T]()
+
+    def run() -> None:
+        try:
+            result = call(host, port)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is raised where it was asked
+            done.set_exception(error)
+        else:
+            done.set_result(result)
+
+    threading.Thread(target=run, name="laurels-resolver", daemon=True).start()
+    return await asyncio.shield(asyncio.wrap_future(done, loop=loop))
 
 
 def signed(signing: tuple[str, ...], message_id: str, body: bytes, now: Instant) -> dict[str, str]:
