@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import re
 import time
@@ -13,6 +14,8 @@ import laurels
 from laurels import keys
 from laurels.core.errors import SettingInvalid
 from laurels.http import create_app
+from laurels.http.auth import Caller
+from laurels.http.limits import Limiter
 from laurels.settings import Settings
 from tests.conftest import on_sqlite_alone
 from tests.http.conftest import ACTOR, serving
@@ -97,6 +100,20 @@ def test_processes_with_one_redis_count_together(database_url, redis_url, client
 
 def test_processes_with_one_cluster_count_together(database_url, redis_cluster_url):
     assert statuses_of_two(database_url, limited(redis_url=redis_cluster_url)) == [200] * LIMIT + [429] * 2
+
+
+def test_of_a_high_limit_a_hundredth_is_told_at_a_time_and_no_more_gets_through(redis_url, database_url):
+    async def run():
+        limiters = [Limiter(Settings(rate_limit="300/day", redis_url=redis_url)) for _ in range(2)]
+        within = [(await limiters[number % 2].take(Caller("one")))[0] for number in range(400)]
+        for limiter in limiters:
+            await limiter.close()
+        return within
+
+    within = asyncio.run(run())
+    assert within[:300] == [True] * 300
+    assert sum(within) <= 300 + 2 * 3
+    assert not any(within[306:])
 
 
 def test_while_redis_is_away_each_process_counts_by_itself_and_says_so(engine, caplog):

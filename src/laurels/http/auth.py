@@ -175,11 +175,19 @@ class Tokens:
         return Caller(user_id=user_id, expires_at=float(claims.get("exp", "inf"))) if is_id(user_id) else None
 
 
-async def authorize(
-    request: Request,
-    wanted: SecurityScopes,
-    _shown: Annotated[object, Security(HTTPBearer(auto_error=False, description="A key, or a user's token."))],
-) -> Caller:
+class _Authorize(HTTPBearer):
+    """
+    What a route asks for its caller, and what the document shows of that.
+
+    One dependency, not one that depends on another: FastAPI takes its time for each, at every call.
+    """
+
+    async def __call__(self, request: Request, wanted: SecurityScopes) -> Caller:  # type: ignore[override]
+        """Let a caller in who may do what the route wants."""
+        return authorize(request, wanted)
+
+
+def authorize(request: Request, wanted: SecurityScopes) -> Caller:
     """Return the caller if they may do what a route wants; `user` in it lets users do it, for themselves alone."""
     caller: Caller = request.scope["laurels.caller"]
     if caller.user_id is not None:
@@ -197,11 +205,12 @@ def _forbidden(detail: str) -> Refused:
     return Refused(403, "forbidden", detail, {"WWW-Authenticate": 'Bearer realm="laurels", error="insufficient_scope"'})
 
 
+_authorize = _Authorize(auto_error=False, scheme_name="HTTPBearer", description="A key, or a user's token.")
 #: What a route takes as its `caller`: a key with that scope (or `admin`).
-Ingest = Annotated[Caller, Security(authorize, scopes=["ingest"])]
-Wallet = Annotated[Caller, Security(authorize, scopes=["wallet"])]
-Read = Annotated[Caller, Security(authorize, scopes=["read"])]
-Admin = Annotated[Caller, Security(authorize, scopes=["admin"])]
+Ingest = Annotated[Caller, Security(_authorize, scopes=["ingest"])]
+Wallet = Annotated[Caller, Security(_authorize, scopes=["wallet"])]
+Read = Annotated[Caller, Security(_authorize, scopes=["read"])]
+Admin = Annotated[Caller, Security(_authorize, scopes=["admin"])]
 #: And a user's token: to read what is public or their own, and to claim what is theirs.
-ReadOrUser = Annotated[Caller, Security(authorize, scopes=["read", USER])]
-WalletOrUser = Annotated[Caller, Security(authorize, scopes=["wallet", USER])]
+ReadOrUser = Annotated[Caller, Security(_authorize, scopes=["read", USER])]
+WalletOrUser = Annotated[Caller, Security(_authorize, scopes=["wallet", USER])]

@@ -30,8 +30,8 @@ class RedisCounters:
         self._connecting = asyncio.Lock()
         self._ask_from = 0.0
 
-    async def count(self, name: str, keep_s: int) -> int | None:
-        """Add one and return how many there are; None while there is nobody to count."""
+    async def count(self, name: str, calls: int, keep_s: int) -> int | None:
+        """Add some and return how many there are; None while there is nobody to count."""
         if time.monotonic() < self._ask_from:
             return None
         try:
@@ -39,7 +39,7 @@ class RedisCounters:
                 if self._client is None:
                     self._client = await _connected(self._url)
             pipeline = self._client.pipeline(transaction=False)
-            pipeline.incr(PREFIX + name)
+            pipeline.incr(PREFIX + name, calls)
             pipeline.expire(PREFIX + name, keep_s)
             count, _ = await pipeline.execute()
             return int(count)

@@ -40,7 +40,7 @@ class _Direct(APIRoute):
         wanted = SecurityScopes(["ingest"])
 
         async def answer(request: Request) -> Response:
-            return await record_events(request, await authorize(request, wanted, None))
+            return await record_events(request, authorize(request, wanted))
 
         return answer
 

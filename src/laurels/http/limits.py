@@ -1,8 +1,9 @@
 """
 How much one key may call: a fixed window per key, told in the standard headers (RateLimit, RateLimit-Policy).
 
-Where Redis is given, the calls of all processes are counted there together, at one round trip each. While it is away
-every process counts by itself: better too much is let through than nothing.
+Where Redis is given, the calls of all processes are counted there together. A process tells it of a hundredth of the
+limit at a time, so that not every call takes a round trip; that much more than the limit may get through for each
+process. While Redis is away every process counts by itself: better too much is let through than nothing.
 """
 
 from __future__ import annotations
@@ -32,8 +33,12 @@ class Limiter:
             raise SettingInvalid(f"rate_limit is no rate such as 600/minute: {error}") from None
         self._calls_max = limit.amount if limit else 0
         self._window_s = limit.get_expiry() if limit else 0
+        self._told_at_once = max(1, self._calls_max // 100)
         self._window = 0
-        self._counts: Counter[str] = Counter()
+        #: Calls in this window: everybody's as Redis last said, those it is not told of yet, and those it never is.
+        self._told: Counter[str] = Counter()
+        self._untold: Counter[str] = Counter()
+        self._alone: Counter[str] = Counter()
         self._shared = _shared(settings.redis_url) if limit and settings.redis_url else None
 
     async def take(self, caller: Caller) -> tuple[bool, dict[str, str]]:
@@ -42,11 +47,7 @@ class Limiter:
             return True, {}
         now = time.time()
         window = int(now // self._window_s)
-        count = None
-        if self._shared is not None:
-            count = await self._shared.count(f"{caller.name}/{window}", 2 * self._window_s)
-        if count is None:
-            count = self._count(caller.name, window)
+        count = await self._count(caller.name, window)
         seconds = max(1, math.ceil((window + 1) * self._window_s - now))
         headers = {
             "RateLimit-Policy": f'"default";q={self._calls_max};w={self._window_s}',
@@ -61,13 +62,27 @@ class Limiter:
         if self._shared is not None:
             await self._shared.close()
 
-    def _count(self, name: str, window: int) -> int:
-        """Count a call in this process alone."""
+    async def _count(self, name: str, window: int) -> int:
+        """Count a call, and return how many there were in this window as far as is known."""
         if window != self._window:
             self._window = window
-            self._counts.clear()
-        self._counts[name] += 1
-        return self._counts[name]
+            for counter in (self._told, self._untold, self._alone):
+                counter.clear()
+        if self._shared is None:
+            self._alone[name] += 1
+            return self._alone[name]
+        self._untold[name] += 1
+        if self._untold[name] < self._told_at_once:
+            return self._told[name] + self._untold[name] + self._alone[name]
+        calls = self._untold.pop(name)
+        told = await self._shared.count(f"{name}/{window}", calls, 2 * self._window_s)
+        if window != self._window:  # It took its time.
+            return told or 1
+        if told is None:
+            self._alone[name] += calls
+            return self._alone[name]
+        self._told[name] = max(self._told[name], told)
+        return told
 
 
 def _shared(url: str) -> RedisCounters:
