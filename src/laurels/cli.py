@@ -776,8 +776,11 @@ def settings(**flags: Any) -> Settings:
 @contextmanager
 def opened(database: str | None, *, create: bool = False, **options: Any) -> Iterator[Engine]:
     """Open the database that a command is about; only commands that write make one that is not there."""
+    import stamina.instrumentation
+
     from laurels.engine import open_as_set
 
+    stamina.instrumentation.set_on_retry_hooks(())  # Told on standard output, it would stand between what is printed.
     with open_as_set(settings(database_url=database), create=create, **options) as engine:
         yield engine
 

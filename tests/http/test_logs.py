@@ -64,7 +64,7 @@ def test_no_secret_and_no_payload_is_logged_whatever_goes_wrong(tmp_path):
 
 
 PROGRAM = """
-import logging
+import logging, structlog
 from laurels.http import logs
 from laurels.settings import Settings
 
@@ -75,6 +75,7 @@ except ValueError as error:
     logging.getLogger("laurels.http").error("request_failed", exc_info=error)
     logging.getLogger("a.library").warning("it says: %s", "careful", exc_info=True)
     logging.getLogger("a.library").info("chatter")
+structlog.get_logger("another").warning("tried_again", after_s=1.5)
 """
 
 
@@ -86,15 +87,16 @@ def logged_by(form):
 
 
 def test_an_unexpected_error_is_told_by_its_type_and_where_it_came_from():
-    first, second = map(json.loads, logged_by("json"))
+    first, second, third = map(json.loads, logged_by("json"))
     assert (first["event"], first["error"]) == ("request_failed", "ValueError")
     assert first["came_from"][0].endswith(":8 <module>")
     assert (second["event"], second["logger"], second["error"]) == ("it says: careful", "a.library", "ValueError")
-    assert not any(SECRET in line for line in logged_by("json"))
+    assert (third["event"], third["logger"], third["after_s"]) == ("tried_again", "another", 1.5)
+    assert SECRET not in str([first, second, third])
 
 
 def test_for_people_lines_are_plain_and_as_discreet():
-    first, second = logged_by("console")
+    first, second, third = logged_by("console")
     assert "request_failed" in first
     assert "error=ValueError" in first
-    assert SECRET not in first + second
+    assert SECRET not in first + second + third

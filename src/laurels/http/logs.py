@@ -49,6 +49,11 @@ def configure(settings: Settings) -> None:
             foreign_pre_chain=[add_log_level, add_logger_name, ExtraAdder()],
         )
     )
+    structlog.configure(  # For libraries that log by it, such as stamina, of what it tries again.
+        processors=[add_log_level, add_logger_name, ProcessorFormatter.wrap_for_formatter],
+        wrapper_class=structlog.stdlib.BoundLogger,
+        logger_factory=structlog.stdlib.LoggerFactory(),
+    )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("laurels").setLevel(settings.log_level.upper())
 
