@@ -128,9 +128,9 @@ _CLOUD_EVENT = {
         "source": {"type": "string", "minLength": 1, "format": "uri-reference"},
         "type": {"type": "string", "pattern": "^[a-z0-9_.]{1,100}$"},
         "subject": {"type": "string", "minLength": 1, "maxLength": 255, "description": "The user."},
-        "time": {"type": "string", "format": "date-time"},
-        "datacontenttype": {"type": "string", "const": "application/json"},
-        "data": {"type": "object", "additionalProperties": True},
+        "time": {"type": ["string", "null"], "format": "date-time"},
+        "datacontenttype": {"type": ["string", "null"], "pattern": r"^(application/json|[^;]+\+json)\s*(;.*)?$"},
+        "data": {"type": ["object", "null"], "additionalProperties": True},
     },
 }
 _EVENTS = {

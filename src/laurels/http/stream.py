@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Annotated
 
+import msgspec
 from fastapi import APIRouter, Header, Query, Request
 from pydantic import WithJsonSchema
 from starlette.exceptions import HTTPException
@@ -43,12 +44,20 @@ log = logging.getLogger("laurels.http")
 router = APIRouter(prefix="/v1/stream", tags=["stream"])
 
 
+class ServerSentEvent(msgspec.Struct, frozen=True):
+    """An event of the stream, as clients take it apart; `data` is the change, in JSON."""
+
+    id: str
+    event: str
+    data: str
+
+
 @router.get(
     "",
     summary="Follow what happens",
     response_class=Response,
     responses=answers(
-        str,
+        ServerSentEvent,
         description="Server-Sent Events without an end: `id` is the change's place in the journal, `event` its type, "
         "`data` the change. `Laurels-Position` is where the stream begins.",
         media_type=MEDIA_TYPE,
