@@ -6,11 +6,13 @@ import asyncio
 import itertools
 import json
 import random
+import re
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import NamedTuple
 
 import httpx
@@ -29,6 +31,7 @@ from laurels.stream import Position, changes_after
 from tests.conftest import on_sqlite_alone
 from tests.http.conftest import ACTOR, serving
 
+GUIDE = Path(__file__).parents[2] / "docs/live.md"
 SECRET = "a secret of at least thirty-two bytes"
 on_postgres_alone = pytest.mark.parametrize(
     "database_url", [pytest.param("postgres_url", id="postgresql")], indirect=True
@@ -61,7 +64,9 @@ def heard(answer: httpx.Response) -> Iterator[Told]:
     """The events of a stream, read as the HTML standard says."""
     assert answer.status_code == 200, answer.text
     last, event, data = "", "", []
+    deadline = time.monotonic() + 15
     for line in answer.iter_lines():
+        assert time.monotonic() < deadline, "It lives, but what was to come does not."
         if line == "":
             if data:
                 yield Told(last, event, json.loads("\n".join(data)))
@@ -369,6 +374,25 @@ def test_streams_end_at_once_when_the_service_is_told_to_stop(engine, service_se
         with listening(client) as refused:
             assert (refused.status_code, refused.json()["code"]) == (503, "stopping")
             assert refused.headers["retry-after"] == "1"
+
+
+@on_sqlite_alone
+@pytest.mark.parametrize("service_settings", [Settings(stream_lasts_s_max=0.2, stream_heartbeat_s=0.1)])
+def test_the_client_of_the_guide_gets_each_change_once_however_often_its_stream_ends(
+    engine, url, api, service_settings
+):
+    program = re.findall(r"^```python\n(.*?)^```$", GUIDE.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)[0]
+    assert "time.sleep(2)" in program
+    names: dict = {}
+    exec(program.replace("time.sleep(2)", "time.sleep(0.05)"), names)
+    told = names["changes"](url, api.headers["Authorization"].removeprefix("Bearer "), "0")
+    came = []
+    for number in range(4):  # Each in a stream of its own, or the one after that.
+        engine.record(post("ada", number))
+        expected = journal(engine)
+        came += itertools.islice(told, len(expected) - len(came))
+        assert [(place, change["user_id"]) for place, change in came] == expected
+        time.sleep(0.3)
 
 
 # --- Slow listeners, slow databases -----------------------------------------------------------------------------------
