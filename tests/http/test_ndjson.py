@@ -56,7 +56,7 @@ class Line:
         self._socket.connect(("127.0.0.1", shared.port))
         self._socket.sendall(
             f"POST /v1/events HTTP/1.1\r\nHost: here\r\nAuthorization: Bearer {shared.key}\r\n"
-            f"Content-Type: {NDJSON}\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
+            f"Content-Type: {NDJSON}\r\nAccept-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
         )
         self._file = self._socket.makefile("rb")
 
