@@ -212,7 +212,9 @@ def serve(
         url = serving.address(bound)
 
         def ready() -> None:
-            typer.echo(f"Laurels answers at {url}{asked.root_path}, and shows itself at {url}{asked.root_path}/docs")
+            typer.echo(f"Laurels answers at {url}, and shows itself at {url}/docs")
+            if asked.root_path:
+                typer.echo(f"The proxy in front of it is to serve it under {asked.root_path}")
 
         logs.configure(asked)
         first = serving.prepare(asked)

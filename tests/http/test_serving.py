@@ -237,3 +237,19 @@ def test_too_much_at_once_is_refused_and_nothing_that_was_accepted_is_dropped(en
         recorded = set(connection.scalars(select(journal.c.request_id)))
     assert recorded == {f"post-{number}" for number in accepted} | {"post-first"}
     assert httpx.get(url + "/readyz").status_code == 200
+
+
+def test_behind_a_proxy_that_takes_a_path_off_everything_is_found(tmp_path):
+    with running(tmp_path, "--root-path", "/laurels") as service:
+        base = service.url
+        headers = {"Authorization": f"Bearer {service.key}"}
+        with httpx.Client(base_url=base, headers=headers) as behind:
+            assert post(behind, 1).status_code == 200
+            assert behind.get("/v1/users/ada").json()["xp"] > 0
+            assert behind.get("/v1/users/a%2Fb").json()["code"] == "unknown_user"
+            assert behind.get("/readyz").status_code == 200
+            assert behind.get("/openapi.json").json()["servers"] == [{"url": "/laurels"}]
+            page = behind.get("/docs").text
+        assert 'src="/laurels/docs/static/swagger-ui-bundle.js"' in page
+        assert "'/laurels/openapi.json'" in page
+        assert httpx.get(base + "/v1/users").status_code == 401
