@@ -155,10 +155,12 @@ class Follower:
 
     `tell` is called in that thread with a Look, or with what went wrong where the database is away, and with what to
     set when that was taken: nothing more is told before. What becomes final while the database is away is told when it
-    is back.
+    is back. None is told last, where a mistake of ours or a schema that is not ours any more ends it.
     """
 
-    def __init__(self, engine: Engine, tell: Callable[[Follower, Look | Unavailable, threading.Event], None]) -> None:
+    def __init__(
+        self, engine: Engine, tell: Callable[[Follower, Look | Unavailable | None, threading.Event], None]
+    ) -> None:
         self._engine = engine
         self._tell = tell
         self._tail = Tail()
@@ -204,6 +206,9 @@ class Follower:
                 else:
                     pause_s = BUSY_PAUSE_S if moved or self._tail.waits else min(2 * pause_s, IDLE_PAUSE_S)
                 self._woken.wait(pause_s)
+        except Exception:
+            log.exception("stream_failed")
+            self._hand_on(None)
         finally:
             self._disconnect()
 
@@ -249,7 +254,7 @@ class Follower:
         self._hand_on(Look(number=number, end=self._end, last=self._end, drawn=drawn))
         return self._end > began
 
-    def _hand_on(self, found: Look | Unavailable) -> None:
+    def _hand_on(self, found: Look | Unavailable | None) -> None:
         taken = threading.Event()
         self._tell(self, found, taken)
         while not self._stopping and not taken.wait(TAKEN_S):

@@ -482,6 +482,19 @@ def test_a_transaction_of_somebody_else_makes_the_stream_late_and_not_wrong(api,
 
 
 @on_postgres_alone
+def test_streams_that_cannot_go_on_end_and_whoever_comes_back_is_told_the_rest(api, engine, database_url):
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        with listening(api) as answer:
+            begun = answer.headers["laurels-position"]
+            owner.execute("ALTER TABLE laurels.journal RENAME TO elsewhere")
+            assert list(heard(answer)) == []
+        owner.execute("ALTER TABLE laurels.elsewhere RENAME TO journal")
+    outcome = engine.record(post("ada", 1))
+    with listening(api, last=begun) as answer:
+        assert [one.event for one in take(answer, len(outcome.changes))] == [one.type for one in outcome.changes]
+
+
+@on_postgres_alone
 def test_a_database_that_goes_away_interrupts_nothing_but_itself(api, engine, database_url):
     with listening(api) as answer:
         first = engine.record(post("ada", 1))

@@ -10,6 +10,7 @@ let go and read again. So nobody is held up by others, and what somebody gets ar
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections import Counter
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from laurels.engine import Engine
     from laurels.http.auth import Caller, KeyRing
     from laurels.stream import Told
+
+log = logging.getLogger("laurels.http")
 
 HEARTBEAT = b":\n"
 #: What waits for a listener; beyond, it reads again from the journal.
@@ -241,6 +244,11 @@ class Hub:
         for listener in self._listeners:
             listener.end()
 
+    def _fail(self) -> None:
+        """End every stream, so that those who come back find a hub that begins anew."""
+        self._end_all()
+        self._rest()
+
     def _follow(self) -> Follower:
         """Return who follows the journal; begin to, and to make rounds, if nobody listened until now."""
         if self._follower is None:
@@ -250,6 +258,7 @@ class Hub:
             follower.start()
             self._readers = asyncio.Semaphore(READERS)
             self._rounds = asyncio.create_task(self._make_rounds())
+            self._rounds.add_done_callback(self._rounds_ended)
         return self._follower
 
     def _rest(self) -> None:
@@ -263,22 +272,24 @@ class Hub:
 
     # --- What the follower tells --------------------------------------------------------------------------------------
 
-    def _hand_over(self, follower: Follower, found: Look | Unavailable, taken: threading.Event) -> None:
+    def _hand_over(self, follower: Follower, found: Look | Unavailable | None, taken: threading.Event) -> None:
         """Take what a follower tells to the event loop. This is called in the follower's thread."""
         loop = self._loop
         if loop is not None:
             loop.call_soon_threadsafe(self._take, follower, found, taken)
 
-    def _take(self, follower: Follower, found: Look | Unavailable, taken: threading.Event) -> None:
+    def _take(self, follower: Follower, found: Look | Unavailable | None, taken: threading.Event) -> None:
         try:
             if follower is not self._follower:  # The last one left meanwhile.
                 return
             if isinstance(found, Look):
                 self._tell(found)
-                return
-            for listener in self._entering:
-                listener.answer(found)
-            self._entering = []
+            elif found is None:
+                self._fail()
+            else:
+                for listener in self._entering:
+                    listener.answer(found)
+                self._entering = []
         finally:
             taken.set()
 
@@ -350,6 +361,11 @@ class Hub:
                 elif now + round_s >= listener.beat_at:
                     listener.beat()
                     self._plan_beat(listener)
+
+    def _rounds_ended(self, rounds: asyncio.Task[None]) -> None:
+        if not rounds.cancelled() and rounds is self._rounds:
+            log.error("stream_rounds_failed", exc_info=rounds.exception())
+            self._fail()
 
     async def _look_at_callers(self) -> Callable[[Caller], bool]:
         """Return who may listen: whose key is still good, whose token is not over."""
