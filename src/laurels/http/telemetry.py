@@ -353,7 +353,7 @@ def _of_headers(scope: Scope) -> tuple[bytes, dict[str, str]]:
         elif name in TRACE_HEADERS:
             carried[name.decode()] = value.decode("latin-1")
     # No secret; to ask the system for one would give up the interpreter to whatever thread has work, for milliseconds.
-    return call_id or b"%016x" % random.getrandbits(64), carried  # noqa: S311
+    return call_id or b"%016x" % random.getrandbits(64), carried
 
 
 def _route(scope: Scope) -> str:
