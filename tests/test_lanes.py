@@ -80,18 +80,25 @@ def test_closing_records_what_was_handed_over():
         lane.put(unit(1))
 
 
-def test_a_batch_that_comes_to_nothing_is_tried_one_by_one():
+def test_what_makes_a_batch_come_to_nothing_fails_alone_and_is_found_in_a_few_steps():
+    tried = []
+    opened = threading.Event()
+
     def fails_on_three(units, patient):
+        opened.wait(10)
+        tried.append(len(units))
         if any(3 in each.requests for each in units):
             raise ValueError("three")
         return [list(each.requests) for each in units]
 
     lane = Lane(fails_on_three, "test", patience_s=10)
-    units = [unit(number) for number in range(6)]
+    units = [unit(number) for number in range(100)]
     for each in units:
         lane.put(each)
+    opened.set()
     lane.close()
-    assert [each.future.exception() is not None for each in units] == [False, False, False, True, False, False]
+    assert [number for number, each in enumerate(units) if each.future.exception() is not None] == [3]
+    assert len(tried) < 20
 
 
 def test_the_collector_is_off_during_a_batch_and_as_it_was_afterwards():

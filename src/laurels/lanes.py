@@ -192,8 +192,9 @@ class Lane:
                 for unit in units:
                     unit.future.set_exception(error)
                 return left
-            for unit in units:  # One of them spoils the batch: alone, only that one fails. Nobody overtakes who waits.
-                left += [unit] if left else self._work([unit], patient=patient)
+            # One of them spoils the batch: half by half it shows which, and only that one fails.
+            for half in (units[: len(units) // 2], units[len(units) // 2 :]):
+                left += half if left else self._work(half, patient=patient)  # Nobody overtakes who waits.
             return left
         left = []
         for unit, result in zip(units, results, strict=True):
