@@ -33,11 +33,21 @@ ANYTHING = "…"
 TIMEOUT_S = 120
 
 #: What `laurels serve` says on a new database: a first key, and where it answers.
-_STARTED = re.compile(r"^(lrl_\w+)$.*^Laurels answers at (http://[^\s,]+)", re.DOTALL | re.MULTILINE)
+_FIRST_KEY = re.compile(r"^(lrl_\w+)$", re.MULTILINE)
+_ANSWERS = re.compile(r"^Laurels answers at (http://[^\s,]+)", re.MULTILINE)
 _MAKE_KEY = (
     'curl -s $LAURELS/v1/keys -H "Authorization: Bearer $ADMIN_KEY"'
     """ --json '{"name": "backend", "scopes": ["ingest", "wallet", "read"]}'"""
 )
+
+#: What an installed `laurels` does. Processes that serve beside the first one import it again.
+_START = """
+import sys
+from laurels.cli import main
+if __name__ == "__main__":
+    sys.argv[0] = "laurels"
+    main()
+"""
 
 _FENCE = re.compile(r'^```(\w+)(?: title="([^"]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
 
@@ -75,9 +85,7 @@ class Folder:
         _program(programs / "python", shlex.quote(sys.executable))
         if curl is None:
             _program(programs / "curl", shlex.join([sys.executable, str(CURL)]))
-        (programs / "start.py").write_text(
-            "import sys\nfrom laurels.cli import main\nsys.argv[0] = 'laurels'\nmain()\n"
-        )
+        (programs / "start.py").write_text(_START)
         kept = {name: value for name, value in os.environ.items() if not name.startswith("LAURELS_")}
         search = f"{programs}{os.pathsep}{kept['PATH']}"
         self._environment = kept | {"PATH": search, "PYTHONPATH": str(SOURCE), "COLUMNS": "100", "TERM": "dumb"}
@@ -104,16 +112,17 @@ class Folder:
         return done.returncode, [line.rstrip() for line in done.stdout.rstrip().splitlines()]
 
     @contextmanager
-    def serving(self, **settings: str) -> Iterator[None]:
+    def serving(self, command: str = "laurels serve --port 0", **settings: str) -> Iterator[None]:
         """
-        Let `laurels serve` run here, and export what the pages tell readers to.
+        Let `laurels serve` run here until it is told to stop, which it must do as if nothing had happened.
 
-        That is its address as LAURELS, its first key as ADMIN_KEY, and a key for a backend as KEY.
+        What the pages tell readers to export is exported: its address as LAURELS and, of a database that it made, its
+        first key as ADMIN_KEY and a key for a backend as KEY.
         """
         log = self.path / ".programs/log"
         with log.open("wb") as output:
-            server = subprocess.Popen(
-                ["/bin/sh", "-c", "exec laurels serve --port 0"],
+            server = subprocess.Popen(  # noqa: S603  the commands are our own pages'
+                ["/bin/sh", "-c", f"exec {command}"],
                 cwd=self.path,
                 env=self._environment | settings | {"PYTHONUNBUFFERED": "1"},
                 stdin=subprocess.DEVNULL,
@@ -122,17 +131,21 @@ class Folder:
             )
         try:
             ends_at = time.monotonic() + TIMEOUT_S
-            while (told := _STARTED.search(log.read_text(encoding="utf-8"))) is None:
+            while (address := _ANSWERS.search(log.read_text(encoding="utf-8"))) is None:
                 if server.poll() is not None or time.monotonic() > ends_at:
                     raise RuntimeError(log.read_text(encoding="utf-8"))
                 time.sleep(0.05)
-            self._environment |= settings | {"ADMIN_KEY": told[1], "LAURELS": told[2]}
-            _, [made] = self.run(_MAKE_KEY)
-            self._environment["KEY"] = json.loads(made)["key"]
+            self._environment |= settings | {"LAURELS": address[1]}
+            if first := _FIRST_KEY.search(log.read_text(encoding="utf-8")):
+                self._environment["ADMIN_KEY"] = first[1]
+                _, [made] = self.run(_MAKE_KEY)
+                self._environment["KEY"] = json.loads(made)["key"]
             yield
         finally:
             server.terminate()
-            server.wait(TIMEOUT_S)
+            code = server.wait(TIMEOUT_S)
+        if code != 0:
+            raise RuntimeError(log.read_text(encoding="utf-8"))
 
 
 def _program(path: Path, command: str) -> None:
