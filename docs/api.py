@@ -60,7 +60,7 @@ def _call(method: str, path: str, operation: dict[str, Any]) -> str:
     said = " ".join(operation["description"].split())
     parts = [f"### `{method} {path}`", f"{said}\n{_who(operation)}"]
     rows = [
-        (f"`{one['name']}`", one["in"], _parameter(one["schema"]), "" if one["required"] else "no", _text(one))
+        (f"`{one['name']}`", one["in"], _parameter(one["schema"]), "" if one.get("required") else "no", _text(one))
         for one in operation.get("parameters", [])
     ]
     if rows:
