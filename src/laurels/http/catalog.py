@@ -58,7 +58,11 @@ class AppliedCatalog(msgspec.Struct, frozen=True):
     responses=answers(dict[str, Any], description="The catalog's tree, as it was applied; `ETag` names the revision."),
 )
 def read_catalog(
-    request: Request, caller: Read, if_none_match: Annotated[str | None, Header(alias="If-None-Match")] = None
+    request: Request,
+    caller: Read,
+    if_none_match: Annotated[
+        str | None, Header(alias="If-None-Match", description="Tags of what you have already.")
+    ] = None,
 ) -> Response:
     """Return the catalog in force; 304 where `If-None-Match` names it."""
     current = service_of(request).engine.catalog
@@ -76,7 +80,11 @@ def read_catalog(
     openapi_extra=BODY,
 )
 async def apply_catalog(
-    request: Request, caller: Admin, if_match: Annotated[str | None, Header(alias="If-Match")] = None
+    request: Request,
+    caller: Admin,
+    if_match: Annotated[
+        str | None, Header(alias="If-Match", description="The tag of what you read and changed.")
+    ] = None,
 ) -> Response:
     """
     Put a catalog into force: what is recorded from then on is decided under it, in every process.

@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from laurels.core.errors import InvalidInput
 from laurels.core.events import Event
 from laurels.core.requests import shown
+from laurels.http.wire import components
 from laurels.importers.events import json_of, time_of
 
 if TYPE_CHECKING:
@@ -106,8 +107,15 @@ def _unescaped(value: str, name: str) -> str:
         ) from None
 
 
+def _shape(name: str, schema: dict[str, Any]) -> dict[str, str]:
+    """Return a reference to a schema, which the document then holds by its name."""
+    components[name] = schema
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
 _EVENT = {
     "type": "object",
+    "description": "What a user did.",
     "required": ["id", "type", "user"],
     "additionalProperties": False,
     "properties": {
@@ -120,6 +128,7 @@ _EVENT = {
 }
 _CLOUD_EVENT = {
     "type": "object",
+    "description": "What a user did, as a CloudEvent (1.0) in JSON.",
     "required": list(REQUIRED),
     "additionalProperties": True,
     "properties": {
@@ -135,17 +144,34 @@ _CLOUD_EVENT = {
 }
 _EVENTS = {
     "type": "object",
+    "description": "What users did, all of it recorded or nothing.",
     "required": ["events"],
     "additionalProperties": False,
-    "properties": {"events": {"type": "array", "minItems": 1, "maxItems": 1_000, "items": _EVENT}},
+    "properties": {"events": {"type": "array", "minItems": 1, "maxItems": 1_000, "items": _shape("Event", _EVENT)}},
 }
-#: What the OpenAPI document says of the body of `POST /v1/events`.
+_EXAMPLE = {
+    "specversion": VERSION,
+    "id": "42",
+    "source": "https://app.example/posts",
+    "type": "post.created",
+    "subject": "ada",
+}
+#: What the OpenAPI document says of what `POST /v1/events` takes.
+REQUEST_PARAMETERS = [
+    {
+        "name": "Content-Encoding",
+        "in": "header",
+        "description": "`gzip` where the body is packed.",
+        "schema": {"type": "string", "enum": ["gzip", "identity"]},
+    }
+]
 REQUEST_BODY = {
     "required": True,
     "content": {
-        "application/json": {"schema": {"oneOf": [_EVENT, _EVENTS]}},
-        STRUCTURED: {"schema": _CLOUD_EVENT},
-        BATCH: {"schema": {"type": "array", "maxItems": 1_000, "items": _CLOUD_EVENT}},
+        "application/json": {"schema": {"oneOf": [_shape("Event", _EVENT), _shape("EventBatch", _EVENTS)]}},
+        STRUCTURED: {"schema": _shape("CloudEvent", _CLOUD_EVENT)},
+        # Without a schema: makers of clients cannot tell a list from the other bodies, and would take none at all.
+        BATCH: {"example": [{name: _EXAMPLE[name] for name in REQUIRED}]},
         "application/x-ndjson": {"schema": {"type": "string", "description": "One event a line, any number."}},
     },
 }

@@ -14,9 +14,9 @@ from redis.exceptions import RedisError
 
 PREFIX = "laurels:calls:"
 #: After Redis did not answer, it is asked again when so much time has passed.
-ALONE_S = 1.0
+ALONE_S = 2.0
 #: Every call waits for Redis, so it is not waited for long.
-TIMEOUT_S = 0.25
+TIMEOUT_S = 1.0
 
 log = logging.getLogger("laurels.http")
 

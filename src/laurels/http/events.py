@@ -53,7 +53,7 @@ router = APIRouter(prefix="/v1", tags=["events"], route_class=_Direct)
     summary="Record events",
     response_class=Response,
     responses=answers(Outcomes, description="All of them were recorded, or had been before."),
-    openapi_extra={"requestBody": cloudevents.REQUEST_BODY},
+    openapi_extra={"parameters": cloudevents.REQUEST_PARAMETERS, "requestBody": cloudevents.REQUEST_BODY},
 )
 async def record_events(request: Request, caller: Ingest) -> Response:
     """
