@@ -6,6 +6,7 @@ import pytest
 
 import laurels
 from laurels.core.errors import InvalidInput, Unknown
+from laurels.store import reads
 from tests.conftest import BASE
 
 STREAKS = (
@@ -147,3 +148,14 @@ def test_the_first_catalog_is_for_a_new_database_only(tmp_path):
         assert engine.catalog.name == "Stack Exchange"
     with laurels.open(url, first_catalog="community") as engine:
         assert (engine.catalog.name, engine.catalog.revision) == ("Stack Exchange", 1)
+
+
+def test_a_level_is_read_from_the_beginning_of_a_document_as_from_all_of_it(open_engine):
+    engine = open_engine()
+    engine.award_xp("ada", 100_000, request_id="r1")
+    engine.user("ada").set(display_name="Ada")
+    engine.user("bob").set(timezone="Europe/Berlin")
+    with engine.read() as connection:
+        found = reads.names_and_levels(connection, ["ada", "bob", "nobody"])
+    assert found == {"ada": ("Ada", engine.profile("ada").level), "bob": (None, 1)}
+    assert engine.profile("ada").level > 1

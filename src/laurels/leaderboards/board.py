@@ -219,15 +219,14 @@ def _standings(
     """Return lines as they are shown, with names and levels."""
     users = {place.user_id for answer in answers for place in answer.places}
     with read() as connection:
-        names = reads.display_names(connection, users)
-        states = reads.states(connection, users)
+        known = reads.names_and_levels(connection, users)
     return [
         [
             Standing(
                 rank=rank,
                 user_id=user_id,
-                display_name=names.get(user_id),
-                level=states[user_id].value("level"),
+                display_name=known[user_id][0],
+                level=known[user_id][1],
                 score=score,
                 movement=before[user_id] - rank if user_id in before else None,
             )

@@ -58,6 +58,17 @@ entries = table(
 )
 
 
+class _Metrics(msgspec.Struct, array_like=True):
+    """The beginning of a user's state, as much as a level takes; what follows is passed over."""
+
+    version: int
+    latest_at: int
+    metrics: dict[str, int]
+
+
+_decode_metrics = msgspec.json.Decoder(_Metrics).decode
+
+
 class StoredProfile(msgspec.Struct, frozen=True):
     """What only readers need to know of a user."""
 
@@ -157,6 +168,13 @@ def display_names(connection: Connection, user_ids: Collection[str]) -> Mapping[
     """Return the names of those users that have set one."""
     query = select(profiles.c.user_id, profiles.c.display_name).where(profiles.c.user_id.in_(user_ids))
     return {row.user_id: row.display_name for row in connection.execute(query)}
+
+
+def names_and_levels(connection: Connection, user_ids: Collection[str]) -> Mapping[str, tuple[str | None, int]]:
+    """Return the names and levels of those users that exist."""
+    query = select(users.c.user_id, profiles.c.display_name, users.c.state).where(users.c.user_id.in_(user_ids), EXISTS)
+    rows = connection.execute(query.outerjoin(profiles, profiles.c.user_id == users.c.user_id))
+    return {user_id: (name, _decode_metrics(document).metrics.get("level", 1)) for user_id, name, document in rows}
 
 
 def user_ids(connection: Connection, *, after: str = "", containing: str = "", limit: int) -> Sequence[str]:
