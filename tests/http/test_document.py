@@ -92,7 +92,8 @@ def test_every_operation_says_what_it_is_and_what_can_go_wrong(document):
         assert set(told["tags"]) <= tags, operation
         for parameter in told.get("parameters", ()):
             assert parameter.get("description"), (operation, parameter["name"])
-        assert told["responses"]["default"]["content"].keys() == {MEDIA_TYPE}, operation
+        if operation.roles:
+            assert told["responses"]["default"]["content"].keys() == {MEDIA_TYPE}, operation
         assert [status for status in told["responses"] if status.startswith("2")], operation
         for status, answer in told["responses"].items():
             assert "$ref" in answer or answer["description"], (operation, status)
