@@ -99,12 +99,14 @@ def test_the_official_library_verifies_a_message(engine, receive, listen, delive
 
 
 def test_a_new_endpoint_is_told_of_what_is_recorded_after_it(engine, receive, listen, deliverer):
-    award(engine, 1)
-    receiver = receive()
-    listen(receiver)
-    award(engine, 2)
+    receivers = receive(), receive()
+    for number, receiver in enumerate(receivers):
+        award(engine, 2 * number)
+        listen(receiver)
+        award(engine, 2 * number + 1)
     deliverer().run_once()
-    assert [one.json["data"]["request_id"] for one in receiver.came] == ["r2"]
+    asked = [[one.json["data"]["request_id"] for one in receiver.came] for receiver in receivers]
+    assert asked == [["r1", "r2", "r3"], ["r3"]]
 
 
 def test_nothing_is_sent_twice_by_those_who_run_after_each_other(engine, receive, listen, deliverer):
@@ -418,14 +420,19 @@ def test_a_removed_endpoint_is_forgotten_with_all_that_waits_for_it(engine, rece
 
 @on_sqlite_alone
 def test_a_deliverer_stops_within_seconds_while_a_receiver_takes_its_time(engine, receive, listen, deliverer):
+    """What was answered is not sent again, and what was not is sent by the next one at once."""
     receiver = receive()
-    receiver.delay_s = 30
-    listen(receiver)
-    award(engine, 1)
+    receiver.interrupt = lambda: time.sleep(30 if len(receiver.came) == 2 else 0)
+    endpoint = listen(receiver)
+    for number in range(3):
+        award(engine, number)
     with Running(deliverer()):
-        until(lambda: receiver.came)
+        until(lambda: len(receiver.came) == 2)
         began = time.monotonic()
     assert time.monotonic() - began < 3
+    assert [told.status for told in log_of(engine, endpoint)] == ["pending", "pending", "delivered"]
+    assert deliverer().run_once().delivered == 2
+    assert [one.json["data"]["request_id"] for one in receiver.came] == ["r0", "r1", "r1", "r2"]
 
 
 @on_sqlite_alone
