@@ -91,7 +91,7 @@ def test_an_unexpected_error_is_told_by_its_type_and_where_it_came_from():
     assert (first["event"], first["error"]) == ("request_failed", "ValueError")
     assert first["came_from"][0].endswith(":8 <module>")
     assert (second["event"], second["logger"], second["error"]) == ("it says: careful", "a.library", "ValueError")
-    assert (third["event"], third["logger"], third["after_s"]) == ("tried_again", "another", 1.5)
+    assert (third["event"], third["level"], third["after_s"]) == ("tried_again", "warning", 1.5)
     assert SECRET not in str([first, second, third])
 
 

@@ -8,7 +8,6 @@ call is known by its route, such as `/v1/users/{user_id}`. Without an SDK of Ope
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import random
 import re
@@ -37,6 +36,7 @@ from sqlalchemy import func, select
 
 import laurels
 from laurels.core.errors import InvalidInput, LaurelsError
+from laurels.http import logs
 from laurels.leaderboards.projector import PROJECTION
 from laurels.store.tables import journal
 from laurels.webhooks import deliveries
@@ -73,8 +73,6 @@ CLIENT_GONE = 499
 CALL_ID = b"x-request-id"
 TRACE_HEADERS = (b"traceparent", b"tracestate")
 _call_id_given = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
-
-log = logging.getLogger("laurels.http.calls")
 
 
 class _Asked(NamedTuple):
@@ -279,6 +277,7 @@ class Calls:
     def __init__(self, app: ASGIApp, telemetry: Telemetry) -> None:
         self._app = app
         self._telemetry = telemetry
+        self._log = logs.of_calls()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a call on, and tell of it at its end."""
@@ -310,9 +309,9 @@ class Calls:
                 seconds, route = time.perf_counter() - began_at, _route(scope)
                 self._telemetry.calls.labels(method, route, str(status)).observe(seconds)
                 _tell(span, method, route, status)
-                level = logging.DEBUG if machines else logging.INFO
-                if log.isEnabledFor(level):
-                    log.log(level, "call", extra=_facts(scope, method, route, status, seconds, call_id, span))
+                if self._log is not None:
+                    tell = self._log.debug if machines else self._log.info
+                    tell("call", **_facts(scope, method, route, status, seconds, call_id, span))
 
 
 def is_traced() -> bool:
