@@ -495,6 +495,7 @@ def test_any_text_is_a_catalog_or_refused(text, form):
         pytest.param('{"rules": [}', "json", "line 1, column 12", "is no JSON", id="no-json"),
         pytest.param("[]", "json", "file", "must be an object of tables", id="no-object"),
         pytest.param('{"a": 1, "a": 2}', "json", "file", "'a' is given twice", id="twice-in-json"),
+        pytest.param('{"\\ud800": 1}', "json", "file", "half of a character", id="half-a-name"),
         pytest.param('{"levels": NaN}', "json", "levels", "must be a table, not NaN", id="nan"),
         pytest.param('{"a": 1e99999999999999999999}', "json", "file", "out of range", id="exponent"),
         pytest.param('{"a": %s}' % ("9" * 5000), "json", "file", "digits", id="digits"),

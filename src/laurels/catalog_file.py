@@ -154,6 +154,9 @@ def _each_once(pairs: list[tuple[str, _Node]]) -> dict[str, _Node]:
         names = [name for name, _ in pairs]
         twice = next(name for place, name in enumerate(names) if name in names[:place])
         raise ValueError(f"the field {twice[:60]!r} is given twice in one object")
+    for name in table:
+        if not name.isprintable() and any("\ud800" <= character <= "\udfff" for character in name):
+            raise ValueError(f"the field {name[:60]!r} holds half of a character that is written in two")
     return table
 
 
