@@ -9,10 +9,10 @@ As much of curl as the pages use, for machines that have none: what pages show i
 from __future__ import annotations
 
 import argparse
+import http.client
 import sys
 from pathlib import Path
-
-import httpx
+from urllib.parse import urlsplit
 
 
 def main() -> None:
@@ -30,15 +30,19 @@ def main() -> None:
     headers |= dict(line.split(": ", 1) for line in asked.header)
     given = asked.data_binary if asked.json is None else asked.json
     body = None if given is None else Path(given[1:]).read_bytes() if given.startswith("@") else given.encode()
-    answer = httpx.request(
-        asked.request or ("GET" if body is None else "POST"), asked.url, headers=headers, content=body, timeout=60
-    )
+    url = urlsplit(asked.url)
+    connection = http.client.HTTPConnection(url.netloc, timeout=60)
+    target = url.path + (f"?{url.query}" if url.query else "")
+    connection.request(asked.request or ("GET" if body is None else "POST"), target, body, headers)
+    answer = connection.getresponse()
     if asked.include:
-        lines = [f"HTTP/1.1 {answer.status_code} {answer.reason_phrase}"]
-        lines += [f"{name}: {value}" for name, value in answer.headers.items()]
+        lines = [
+            f"HTTP/1.1 {answer.status} {answer.reason}",
+            *(f"{name}: {value}" for name, value in answer.getheaders()),
+        ]
         sys.stdout.write("\n".join(lines) + "\n\n")
         sys.stdout.flush()
-    sys.stdout.buffer.write(answer.content)
+    sys.stdout.buffer.write(answer.read())
 
 
 if __name__ == "__main__":
