@@ -23,6 +23,11 @@ NDJSON = "application/x-ndjson"
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 #: So much is unpacked at once, whatever a kilobyte of zeros may become.
 PIECE_BYTES = 64 * 1024
+#: Where much may come: events and catalogs. Everything else is a few fields, and of a large body full of fields that
+#: nobody knows it would take seconds to tell all that is wrong.
+LARGE = ("/v1/events", "/v1/catalog")
+EVENTS = LARGE[0]
+FIELDS_BYTES_MAX = 128 * 1024
 #: Who sends a body more slowly than this on the whole, after a first pause, is not waited for.
 BYTES_A_SECOND_MIN = 1_024
 
@@ -41,9 +46,12 @@ class Bodies:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        is_stream = headers.get("content-type", "").partition(";")[0].strip().lower() == NDJSON
+        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
+        is_stream = media_type == NDJSON and path == EVENTS
+        bytes_max = self._bytes_max if path.startswith(LARGE) else min(self._bytes_max, FIELDS_BYTES_MAX)
         coding = headers.get("content-encoding", "identity").strip().lower()
-        refused = self._refusal(headers, coding, is_stream=is_stream)
+        refused = _refusal(headers, coding, None if is_stream else bytes_max)
         if refused is not None:
             await of_refusal(refused)(scope, receive, send)
             return
@@ -57,26 +65,28 @@ class Bodies:
             nonlocal read_bytes
             message = await body.receive()
             read_bytes += len(message.get("body", b""))
-            if read_bytes > self._bytes_max and not is_stream:
-                raise self._too_large()
+            if read_bytes > bytes_max and not is_stream:
+                raise _too_large(bytes_max)
             return message
 
         with contextlib.suppress(ClientDisconnect):  # There is nobody to tell.
             await self._app(scope, receive_bounded, send)
 
-    def _refusal(self, headers: Headers, coding: str, *, is_stream: bool) -> Refused | None:
-        """Return what the headers alone refuse."""
-        if coding not in {"gzip", "x-gzip", "identity"}:
-            detail = f"Bodies come as they are or gzipped, not {coding!r:.40}."
-            return Refused(415, "unsupported_encoding", detail, {"Accept-Encoding": "gzip"})
-        if not is_stream and coding == "identity" and int(headers.get("content-length", "0")) > self._bytes_max:
-            return self._too_large()
-        return None
 
-    def _too_large(self) -> Refused:
-        return Refused(
-            413, "body_too_large", f"The body is larger than {self._bytes_max:,} bytes. Send less at once, or NDJSON."
-        )
+def _refusal(headers: Headers, coding: str, bytes_max: int | None) -> Refused | None:
+    """Return what the headers alone refuse; without a bound a stream comes."""
+    if coding not in {"gzip", "x-gzip", "identity"}:
+        detail = f"Bodies come as they are or gzipped, not {coding!r:.40}."
+        return Refused(415, "unsupported_encoding", detail, {"Accept-Encoding": "gzip"})
+    if bytes_max is not None and coding == "identity" and int(headers.get("content-length", "0")) > bytes_max:
+        return _too_large(bytes_max)
+    return None
+
+
+def _too_large(bytes_max: int) -> Refused:
+    return Refused(
+        413, "body_too_large", f"The body is larger than {bytes_max:,} bytes. Send less at once; events may be NDJSON."
+    )
 
 
 class _Body:
