@@ -44,6 +44,10 @@ BODIES: dict[str, Any] = {
     "create_key": {"name": "another", "scopes": ["read"]},
     "rotate_key": {"overlap_s": 60},
     "claim_quest": {},
+    "create_webhook": {"url": "http://127.0.0.1:9/hook"},
+    "change_webhook": {"description": "Changed"},
+    "rotate_webhook_secret": {"overlap_s": 60},
+    "redeliver": {"since": "2026-01-01T00:00:00Z"},
 }
 
 

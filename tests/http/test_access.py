@@ -20,7 +20,7 @@ pytestmark = on_sqlite_alone
 
 @pytest.fixture
 def service_settings() -> Settings:
-    return Settings(token_key=SECRET, serve_works=False)
+    return Settings(token_key=SECRET, serve_works=False, webhooks_allow_private=True)
 
 
 @pytest.fixture
