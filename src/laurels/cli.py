@@ -493,7 +493,7 @@ def users_set(  # noqa: PLR0913  a flag for each thing that can be set
         handle = engine.user(user)
         if groups:
             given["groups"] = {name: value for name, value in {**groups_of(handle), **groups}.items() if value}
-        profile = handle.set(**given)
+        profile = handle.set(**given, actor=ACTOR)
         if as_json:
             print_json(profile)
         else:

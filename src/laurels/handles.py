@@ -13,7 +13,7 @@ from sqlalchemy import delete, update
 from laurels.audit import note
 from laurels.core import achievements, commands, history, periods, quests, streaks
 from laurels.core.draft import Draft
-from laurels.core.errors import Conflict, InvalidInput, Unknown
+from laurels.core.errors import Conflict, InvalidInput, Unavailable, Unknown
 from laurels.core.nearest import unknown
 from laurels.core.profile import profile_of
 from laurels.core.requests import check_id, check_limit, check_position, check_text, read_instant, shown
@@ -135,7 +135,8 @@ class UserHandle:
 
         `timezone` is an IANA name, `day_starts_at` an hour (0 to 23). Both hold for what is recorded from now on.
         Opting out hides the user from every board at once; what is earned meanwhile counts again on the way back.
-        `actor` is who does it, where it is an administrative act, for the audit log.
+        `actor` is who does it, where it is an administrative act, for the audit log. Raises Unavailable `user_busy`
+        (retryable), and sets nothing, where somebody else holds the user for longer than a moment.
         """
         _check_settings(timezone, day_starts_at, groups, opted_out, display_name, avatar_url)
         if opted_out is True:
@@ -143,7 +144,8 @@ class UserHandle:
             self._engine.projector.hide(self.user_id)
         zone = self._engine.catalog.zone
         with self._engine.write() as transaction:
-            transaction.lock([self.user_id], waiting_for=[self.user_id])
+            if transaction.lock([self.user_id], waiting_for=[self.user_id]):
+                raise Unavailable("user_busy", f"Others hold {self.user_id!r}; try again.", retryable=True)
             connection = transaction.connection
             state = reads.state(connection, self.user_id) or UserState(zone=zone)
             stored = reads.stored_profile(connection, self.user_id)

@@ -221,6 +221,18 @@ def test_a_user_who_is_held_too_long_is_busy(engine, application):
     assert engine.record(post("ada", 1)).status == "applied"
 
 
+def test_settings_of_a_user_who_is_held_are_refused_and_overwrite_nothing(engine, application):
+    """Written without the lock, they would take the user back to before what the holder records."""
+    engine.record(post("ada", 0))
+    hold(application, "ada")
+    with pytest.raises(Unavailable) as caught:
+        engine.user("ada").set(timezone="Europe/Berlin")
+    assert (caught.value.code, caught.value.retryable) == ("user_busy", True)
+    application.rollback()
+    assert engine.profile("ada").timezone == "UTC"
+    assert engine.user("ada").set(timezone="Europe/Berlin").timezone == "Europe/Berlin"
+
+
 def test_a_batch_of_many_waits_for_its_users_in_order(engine, application):
     engine.record([post(f"user-{number}", 0) for number in range(20)])
     hold(application, "user-7")
