@@ -12,11 +12,14 @@ import time
 from contextlib import closing
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from sqlalchemy.engine import make_url
 from standardwebhooks import Webhook
+from typer.testing import CliRunner
 
 import laurels
+from laurels.cli import app
 from laurels.core.periods import from_datetime
 from laurels.webhooks import deliveries, endpoints
 from tests.behaviours.processes import SOURCE
@@ -450,3 +453,22 @@ def test_a_deliverer_waits_for_a_database_that_is_away(database_url, receive, de
                 until(lambda: receiver.came)
     assert caplog.messages.count("webhooks_interrupted") == 1
     assert len(receiver.came) == 1
+
+
+@on_sqlite_alone
+def test_the_worker_of_the_command_line_sends_what_is_due(engine, receive, listen, database_url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAURELS_WEBHOOKS_ALLOW_PRIVATE", "true")
+
+    def work(now, *options):
+        arguments = ["worker", "--once", "--now", now, "--database", database_url, *options]
+        return CliRunner().invoke(app, arguments, prog_name="laurels").stdout
+
+    receiver = receive(500, 204)
+    listen(receiver, types=["xp.awarded"])
+    award(engine, 1)
+    assert "Messages to webhooks: 1 failed." in work("2026-11-22T12:00:00Z")
+    assert "Messages to webhooks" not in work("2026-11-22T12:00:04Z")
+    told = msgspec.json.decode(work("2026-11-22T12:00:06Z", "--json"))
+    assert told["webhooks"] == {"queued": 0, "delivered": 1, "failed": 0, "given_up": 0, "dropped": 0}
+    assert len(receiver.came) == 2
