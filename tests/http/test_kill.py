@@ -19,7 +19,7 @@ from tests.conftest import BASE
 from tests.http.processes import running
 
 CATALOG = BASE + '[[rules]]\nid = "post"\non = "post.created"\nxp = 10\n[currencies.coin]\n'
-SENDERS, KILLS = 12, 4
+SENDERS, KILLS = 12, 3
 USERS = [f"user-{number}" for number in range(20)]
 
 

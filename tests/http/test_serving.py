@@ -131,39 +131,36 @@ def metrics_of(pid):
     return [Path(pair.partition("=")[2]) for pair in environment if pair.startswith("PROMETHEUS_MULTIPROC_DIR=")]
 
 
-def test_a_process_that_dies_is_replaced_and_all_end_with_the_one_that_watches(tmp_path):
+def test_several_processes_serve_and_count_together_and_one_that_dies_is_replaced(tmp_path):
     with running(tmp_path, "--workers", "2") as service:
         assert service.url
         before = service.children()
         assert len(before) == 2
+        for number in range(20):  # Each on a connection of its own, so that both get some.
+            with service.client() as client:
+                assert post(client, number).status_code == 200
+        count = re.compile(
+            r'^http_server_request_duration_seconds_count\{.*"POST".*"/v1/events".*\} 20.0$', re.MULTILINE
+        )
+        service.when(lambda: count.search(httpx.get(service.url + "/metrics").text))
+        assert 'laurels_requests_recorded_total{status="applied"} 20.0' in httpx.get(service.url + "/metrics").text
+
         victim = before.pop()
         (folder,) = metrics_of(victim)
         assert [*folder.glob(f"gauge_live*_{victim}.db")]
         os.kill(victim, signal.SIGKILL)
         service.when(lambda: len(service.children() - {victim}) == 2)
-        for number in range(20):  # Each on a connection of its own, so that both get some.
-            with service.client() as client:
-                assert post(client, number).status_code == 200
+        with service.client() as client:
+            assert post(client, "last").status_code == 200
         assert "worker_died" in service.said
         assert [file.name for file in folder.glob(f"gauge_live*_{victim}.db")] == []  # Nothing of its is under way.
-        left = service.children()
+        left = service.children()  # They end with the one that watches over them, however it ends.
         service.process.kill()
         service.process.wait()
         deadline = time.monotonic() + 15
         while any(Path(f"/proc/{pid}").exists() for pid in left) and time.monotonic() < deadline:
             time.sleep(0.05)
         assert not any(Path(f"/proc/{pid}").exists() for pid in left)
-
-
-def test_several_processes_count_together(tmp_path):
-    with running(tmp_path, "--workers", "2") as service:
-        for number in range(30):
-            with service.client() as client:
-                assert post(client, number).status_code == 200
-        told = httpx.get(service.url + "/metrics").text
-    assert 'laurels_requests_recorded_total{status="applied"} 30.0' in told
-    count = r'^http_server_request_duration_seconds_count\{.*"POST".*"200".*"/v1/events".*\} 30.0$'
-    assert re.search(count, told, re.MULTILINE)
 
 
 def fails(tmp_path, *arguments, **settings):
@@ -182,17 +179,18 @@ def test_an_address_in_use_is_said_plainly(tmp_path):
     assert not (tmp_path / "laurels.db").exists()
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
 @pytest.mark.parametrize(
     ("settings", "code", "expected"),
     [
         pytest.param({"rate_limit": "often"}, 2, "rate_limit is no rate such as 600/minute", id="rate"),
-        pytest.param({"token_algorithm": "RS256", "token_key": "x"}, 2, "token_key is no key for RS256", id="key"),
+        pytest.param(
+            {"token_algorithm": "RS256", "token_key": "x", "workers": 2}, 2, "token_key is no key for RS256", id="key"
+        ),
         pytest.param({"redis_url": "http://x"}, 1, "'http' is no Redis", id="redis"),
     ],
 )
-def test_a_setting_that_cannot_be_used_ends_it(settings, code, expected, workers, tmp_path):
-    found, said = fails(tmp_path, "--workers", workers, **settings)
+def test_a_setting_that_cannot_be_used_ends_it(settings, code, expected, tmp_path):
+    found, said = fails(tmp_path, **settings)
     assert (found, "Traceback" in said) == (code, False), said
     assert expected in said
 
