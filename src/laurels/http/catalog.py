@@ -55,7 +55,8 @@ class AppliedCatalog(msgspec.Struct, frozen=True):
     "",
     summary="Read the catalog",
     response_class=Response,
-    responses=answers(dict[str, Any], description="The catalog's tree, as it was applied; `ETag` names the revision."),
+    responses=answers(dict[str, Any], description="The catalog's tree, as it was applied; `ETag` names the revision.")
+    | {304: {"description": "What `If-None-Match` names is still in force."}},
 )
 def read_catalog(
     request: Request,

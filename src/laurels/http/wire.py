@@ -84,10 +84,11 @@ def check_request(request: Request) -> None:
     """
     if len(request.headers.getlist("idempotency-key")) > 1:
         raise Refused(400, "unreadable", "There is more than one Idempotency-Key.")
-    if not request.url.query:
+    query = request.scope["query_string"]
+    if not query:
         return
     try:
-        unquote_to_bytes(request.scope["query_string"]).decode()
+        unquote_to_bytes(query).decode()
     except UnicodeDecodeError:
         raise Refused(400, "unreadable", "What is escaped in the query is not UTF-8.") from None
     known = {field.alias for field in request.scope["route"].dependant.query_params}
