@@ -488,6 +488,18 @@ def test_a_transaction_of_somebody_else_makes_the_stream_late_and_not_wrong(api,
 
 
 @on_postgres_alone
+def test_whoever_comes_from_a_process_that_was_further_hears_nothing_again(api, engine, database_url):
+    with listening(api), psycopg.connect(database_url) as foreign:  # So this process looked before, and not since.
+        foreign.execute("SELECT pg_current_xact_id()")
+        engine.record([post("ada", 1), post("ada", 2)])
+        places = [place for place, _ in journal(engine)]
+        with listening(api, last=places[2]) as answer:
+            assert answer.headers["laurels-position"] == places[2]
+            foreign.rollback()
+            assert [one.id for one in take(answer, len(places) - 3)] == places[3:]
+
+
+@on_postgres_alone
 def test_streams_that_cannot_go_on_end_and_whoever_comes_back_is_told_the_rest(api, engine, database_url):
     with psycopg.connect(database_url, autocommit=True) as owner:
         with listening(api) as answer:
