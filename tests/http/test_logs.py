@@ -6,6 +6,10 @@ import sys
 
 import httpx
 
+from laurels.http import create_app
+from laurels.settings import Settings
+from tests.conftest import on_sqlite_alone
+from tests.http.conftest import serving
 from tests.http.processes import SOURCE, running
 
 SECRET = "do-not-tell"
@@ -61,6 +65,21 @@ def test_no_secret_and_no_payload_is_logged_whatever_goes_wrong(tmp_path):
         logged = service.err.read_text()
     assert SECRET not in logged
     assert service.key not in logged
+
+
+@on_sqlite_alone
+def test_a_call_that_breaks_is_found_again_by_its_id(engine, caplog):
+    async def broken():
+        raise ValueError(SECRET)
+
+    app = create_app(engine, Settings())
+    app.add_api_route("/broken", broken)
+    with serving(app) as url:
+        answer = httpx.get(url + "/broken")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert SECRET not in answer.text
+    (failed,) = [record for record in caplog.records if record.getMessage() == "call_failed"]
+    assert failed.call_id == answer.headers["X-Request-Id"]
 
 
 PROGRAM = """

@@ -59,6 +59,12 @@ def configure(settings: Settings) -> None:
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger("laurels").setLevel(settings.log_level.upper())
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of the server's tells more than `call_failed` has told."""
+    return not record.getMessage().startswith("Exception in ASGI application")
 
 
 def of_calls() -> FilteringBoundLogger | None:

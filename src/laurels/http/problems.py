@@ -186,13 +186,15 @@ async def _tell_invalid(_request: Request, error: Exception) -> Response:
     return of_invalid(error)
 
 
-async def _tell_failure(_request: Request, error: Exception) -> Response:
-    log.error("request_failed", exc_info=error)
+async def _tell_failure(request: Request, error: Exception) -> Response:
+    call_id = request.scope["laurels.call_id"]
+    log.error("call_failed", exc_info=error, extra={"call_id": call_id})
     return problem(
         HTTPStatus.INTERNAL_SERVER_ERROR,
         "internal_error",
         "Something broke that is not your request's fault. A write may or may not have happened: repeat it with the "
         "same id, which is safe.",
+        headers={"X-Request-Id": call_id},
     )
 
 

@@ -286,6 +286,7 @@ class Calls:
             return
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         call_id, headers = _of_headers(scope)
+        scope["laurels.call_id"] = call_id.decode()
         status, began_at = 500, time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
@@ -311,7 +312,7 @@ class Calls:
                 _tell(span, method, route, status)
                 if self._log is not None:
                     tell = self._log.debug if machines else self._log.info
-                    tell("call", **_facts(scope, method, route, status, seconds, call_id, span))
+                    tell("call", **_facts(scope, method, route, status, seconds, span))
 
 
 def is_traced() -> bool:
@@ -373,9 +374,7 @@ def _tell(span: Span, method: str, route: str, status: int) -> None:
             span.set_status(StatusCode.ERROR)
 
 
-def _facts(
-    scope: Scope, method: str, route: str, status: int, seconds: float, call_id: bytes, span: Span
-) -> dict[str, object]:
+def _facts(scope: Scope, method: str, route: str, status: int, seconds: float, span: Span) -> dict[str, object]:
     """Return what a log line says of a call."""
     caller: Caller | None = scope.get("laurels.caller")
     facts: dict[str, object] = {
@@ -383,7 +382,7 @@ def _facts(
         "route": route,
         "status": status,
         "duration_ms": round(seconds * 1e3, 2),
-        "call_id": call_id.decode(),
+        "call_id": scope["laurels.call_id"],
     }
     if caller is not None:
         facts["key"] = caller.key_id or "user"
