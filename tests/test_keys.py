@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import string
-import threading
+import subprocess
+import sys
 from datetime import timedelta
+from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 from sqlalchemy import select
@@ -16,6 +20,7 @@ from laurels.store.tables import metadata
 from tests.conftest import on_sqlite_alone
 
 ACTOR = "tests"
+SOURCE = Path(laurels.__file__).parents[1]
 
 
 def test_a_key_says_what_it_is_and_whether_it_was_mistyped():
@@ -54,26 +59,34 @@ def test_no_file_of_the_database_holds_a_key(open_engine, tmp_path):
     assert secret[: keys.SECRET_CHARACTERS] not in contents
 
 
-def test_two_processes_that_start_at_once_make_one_first_key(database_url):
-    engines = [laurels.open(database_url) for _ in range(2)]
-    together, made = threading.Barrier(8), []
+#: Opens the database, says so, and makes the first key when it is told to.
+STARTING = """
+import sys, laurels
+from laurels import keys
+with laurels.open(sys.argv[1]) as engine:
+    print("ready", flush=True)
+    sys.stdin.readline()
+    made = keys.create_first(engine)
+    print(made.id if made else "none")
+"""
 
-    def start(engine: laurels.Engine) -> None:
-        together.wait()
-        made.append(keys.create_first(engine))
 
-    threads = [threading.Thread(target=start, args=(engines[number % 2],)) for number in range(8)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    (key,) = [one for one in made if one is not None]
-    assert [one.id for one in keys.every(engines[0])] == [key.id]
+def test_processes_that_start_at_once_make_one_first_key(database_url, open_engine):
+    command = [sys.executable, "-c", STARTING, database_url]
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
+    started = [subprocess.Popen(command, env=environment, stdin=PIPE, stdout=PIPE, text=True) for _ in range(3)]
+    for process in started:
+        assert process.stdout.readline() == "ready\n"
+    for process in started:
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    told = [process.communicate(timeout=60)[0].strip() for process in started]
+    engine = open_engine()
+    (key,) = keys.every(engine)
+    assert sorted(told) == sorted(["none", "none", key.id])
     assert key.scopes == ("admin",)
-    keys.revoke(engines[0], key.id, actor=ACTOR)
-    assert keys.create_first(engines[1]) is None, "a revoked first key is no reason for another"
-    for engine in engines:
-        engine.close()
+    keys.revoke(engine, key.id, actor=ACTOR)
+    assert keys.create_first(engine) is None, "a revoked first key is no reason for another"
 
 
 def test_a_rotated_key_and_its_successor_are_both_good_for_a_while(open_engine, clock):
