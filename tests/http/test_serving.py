@@ -71,6 +71,8 @@ def test_told_to_stop_under_load_it_loses_nothing_that_it_answered_and_is_gone_w
                 except httpx.TransportError:
                     assert stopping.is_set()
                     return
+                if done.status_code == 503 and stopping.is_set():
+                    return
                 assert done.status_code == 200, done.text
                 answered.append((f"user-{sender}", f"post-{number}"))
 
@@ -123,6 +125,26 @@ def test_a_second_interrupt_waits_for_nobody(tmp_path):
         assert service.process.poll() is None
         assert service.stop(signal.SIGINT) == 0
         sending.close()
+
+
+def test_a_call_that_outlasts_the_stopping_is_told_to_come_again(tmp_path):
+    with (
+        running(tmp_path, shutdown_timeout_s=1) as service,
+        service.client() as client,
+        ThreadPoolExecutor(1) as sender,
+    ):
+        other = sqlite3.connect(tmp_path / "laurels.db", isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")  # Nobody else can write.
+        sent = sender.submit(post, client, 1)
+        active = 'http_server_active_requests{http_request_method="POST"} 1.0'
+        service.when(lambda: active in httpx.get(service.url + "/metrics").text)
+        service.process.terminate()
+        answer = sent.result(10)
+        other.execute("ROLLBACK")
+        other.close()
+        assert (answer.status_code, answer.json()["code"]) == (503, "engine_closed")
+        assert answer.headers["Retry-After"] == "1"
+        assert service.process.wait(10) == 0
 
 
 def metrics_of(pid):

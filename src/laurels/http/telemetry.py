@@ -35,8 +35,9 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy import func, select
 
 import laurels
-from laurels.core.errors import InvalidInput, LaurelsError
+from laurels.core.errors import InvalidInput, LaurelsError, Unavailable
 from laurels.http import logs
+from laurels.http.problems import of_error
 from laurels.leaderboards.projector import PROJECTION
 from laurels.store.tables import journal
 from laurels.webhooks import deliveries
@@ -69,7 +70,10 @@ COMMITS_KEPT = 256
 #: How long the last spans may take to a collector that is away.
 FLUSH_S = 2.0
 SAMPLE_S = 2.0
-CLIENT_GONE = 499
+#: For calls that were under way for longer than stopping waits. What they asked for may be recorded all the same.
+STOPPING = Unavailable(
+    "engine_closed", "The service is being stopped. Send the same again, with its id.", retryable=True
+)
 CALL_ID = b"x-request-id"
 TRACE_HEADERS = (b"traceparent", b"tracestate")
 _call_id_given = re.compile(rb"[A-Za-z0-9._-]{1,64}").fullmatch
@@ -287,7 +291,7 @@ class Calls:
         method = scope["method"] if scope["method"] in METHODS else "_OTHER"
         call_id, headers = _of_headers(scope)
         scope["laurels.call_id"] = call_id.decode()
-        status, began_at = 500, time.perf_counter()
+        status, began_at = 0, time.perf_counter()
 
         async def send_with_id(message: Message) -> None:
             nonlocal status
@@ -303,10 +307,12 @@ class Calls:
             try:
                 await self._app(scope, receive, send_with_id)
             except asyncio.CancelledError:
-                status = CLIENT_GONE
+                if not status:
+                    await of_error(STOPPING)(scope, receive, send_with_id)
                 raise
             finally:
                 active.dec()
+                status = status or 500
                 seconds, route = time.perf_counter() - began_at, _route(scope)
                 self._telemetry.calls.labels(method, route, str(status)).observe(seconds)
                 _tell(span, method, route, status)
