@@ -117,7 +117,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     if service.settings.serve_works:
         service.telemetry.deliverer = deliverer = Deliverer(service.engine, service.settings)
         loops += [Worker(service.engine), deliverer]
-    async with background.running(loops):
+    async with background.running(loops, wake=service.engine.projector.notice):
         yield
     await service.close()
 
@@ -150,6 +150,7 @@ def _middleware(service: Service) -> list[Middleware]:
                 "RateLimit",
                 "RateLimit-Policy",
                 "Retry-After",
+                "X-Request-Id",
             ],
             max_age=600,
         )

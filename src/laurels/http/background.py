@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
 #: A loop that a mistake of ours ended begins again after so long.
 AGAIN_S = 5.0
@@ -36,8 +36,8 @@ class Loop(Protocol):
 
 
 @asynccontextmanager
-async def running(loops: Sequence[Loop]) -> AsyncIterator[None]:
-    """Run loops for as long as the block lasts."""
+async def running(loops: Sequence[Loop], wake: Callable[[], None]) -> AsyncIterator[None]:
+    """Run loops for as long as the block lasts; `wake` wakes those that are told to stop while they wait for work."""
     stopping = threading.Event()
     threads = [
         threading.Thread(target=_run, args=(loop, stopping), name=f"laurels-{type(loop).__name__.lower()}", daemon=True)
@@ -51,6 +51,7 @@ async def running(loops: Sequence[Loop]) -> AsyncIterator[None]:
         stopping.set()
         for loop in loops:
             loop.stop()
+        wake()
         await asyncio.to_thread(_end, loops, threads)
 
 
