@@ -42,6 +42,8 @@ from laurels.worker import Worker
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from starlette.types import Receive, Scope, Send
+
     from laurels.engine import Engine
     from laurels.settings import Settings
 
@@ -129,7 +131,7 @@ def _middleware(service: Service) -> list[Middleware]:
         Middleware(Calls, telemetry=service.telemetry),
         Middleware(Gate, service=service),
         Middleware(
-            GZipMiddleware,
+            Packing,
             minimum_size=GZIP_BYTES_MIN,
             compresslevel=5,
             exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, NDJSON),  # A line is to be read as it comes.
@@ -156,6 +158,15 @@ def _middleware(service: Service) -> list[Middleware]:
         )
         found.insert(1, cors)
     return found
+
+
+class Packing(GZipMiddleware):
+    """Packs what is read; what a write answers is small, and what stands in its way adds up."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a call on, with an answer that is packed if it is large and its sender unpacks."""
+        packs = scope["type"] == "http" and scope["method"] == "GET"
+        await (super().__call__ if packs else self.app)(scope, receive, send)
 
 
 _TAGS = [{"name": resource.router.tags[0], "description": resource.__doc__} for resource in RESOURCES]

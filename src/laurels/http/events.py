@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fastapi import APIRouter, Request
-from fastapi.routing import APIRoute
-from fastapi.security import SecurityScopes
 from starlette.responses import Response
 
 from laurels.core.changes import outcome_as_json
 from laurels.core.errors import InvalidInput
 from laurels.http import cloudevents, ndjson
-from laurels.http.auth import Ingest, authorize
+from laurels.http.auth import Ingest
 from laurels.http.bodies import NDJSON
+from laurels.http.direct import Direct
 from laurels.http.problems import Refused
 from laurels.http.service import service_of
 from laurels.http.wire import Outcomes, answers, reply
 from laurels.importers.events import event_of, json_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
     from concurrent.futures import Future
 
     from laurels.core.changes import Outcome
@@ -32,20 +30,7 @@ JSON = "application/json"
 LARGE_BYTES = 128 * 1024
 
 
-class _Direct(APIRoute):
-    """A route that is handed the request and who sends it: finding out what else it takes costs more than the rest."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        """Return what answers a request."""
-        wanted = SecurityScopes(["ingest"])
-
-        async def answer(request: Request) -> Response:
-            return await record_events(request, authorize(request, wanted))
-
-        return answer
-
-
-router = APIRouter(prefix="/v1", tags=["events"], route_class=_Direct)
+router = APIRouter(prefix="/v1", tags=["events"], route_class=Direct)
 
 
 @router.post(

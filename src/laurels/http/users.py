@@ -14,6 +14,7 @@ from laurels.core.profile import Profile
 from laurels.core.requests import check_id
 from laurels.handles import Activity, Stats
 from laurels.http.auth import Admin, Read, ReadOrUser, WalletOrUser
+from laurels.http.direct import Direct
 from laurels.http.service import service_of
 from laurels.http.wire import Body, Cursor, Limit, Page, UserId, answers, cursor_of, paged, position_in, reply
 from laurels.store.reads import Entry
@@ -59,11 +60,15 @@ def list_users(
     return reply(paged(found, limit, lambda last: cursor_of(last.user_id)))
 
 
-@router.get("/{user_id}", summary="Read a user", responses=answers(Profile))
 async def read_user(request: Request, caller: ReadOrUser, user_id: UserId) -> Response:
     """Return a user's profile: level, balances, metrics, streaks, settings."""
     check_id(user_id, "user")
     return reply(await service_of(request).profiles.ask(user_id))
+
+
+router.add_api_route(
+    "/{user_id}", read_user, summary="Read a user", responses=answers(Profile), route_class_override=Direct
+)
 
 
 @router.put("/{user_id}", summary="Set a user", responses=answers(Profile))
