@@ -119,6 +119,12 @@ def test_what_editors_add_does_not_matter(shared, user, body):
     assert [outcome["event_id"] for outcome in outcomes] == ["e1", "e2"]
 
 
+@pytest.mark.parametrize("name", ["application/ndjson", "application/jsonl", "application/x-jsonlines; charset=utf-8"])
+def test_other_names_mean_the_same(shared, user, name):
+    answer = post(shared, line(1, user) + line(2, user), **{"Content-Type": name})
+    assert [one["status"] for one in lines_of(answer)] == ["applied", "applied"]
+
+
 def test_nothing_comes_to_nothing(shared):
     assert lines_of(post(shared, b"")) == lines_of(post(shared, b"\n\n")) == []
 

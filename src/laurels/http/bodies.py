@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 NDJSON = "application/x-ndjson"
+#: By other names the same.
+LINES = frozenset({NDJSON, "application/ndjson", "application/jsonl", "application/x-jsonlines"})
 GZIP_WINDOW = 16 + zlib.MAX_WBITS
 #: So much is unpacked at once, whatever a kilobyte of zeros may become.
 PIECE_BYTES = 64 * 1024
@@ -48,7 +50,7 @@ class Bodies:
         headers = Headers(scope=scope)
         path: str = scope["path"].removeprefix(scope.get("root_path", ""))
         media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        is_stream = media_type == NDJSON and path == EVENTS
+        is_stream = media_type in LINES and path == EVENTS
         bytes_max = self._bytes_max if path.startswith(LARGE) else min(self._bytes_max, FIELDS_BYTES_MAX)
         coding = headers.get("content-encoding", "identity").strip().lower()
         refused = _refusal(headers, coding, None if is_stream else bytes_max)

@@ -12,7 +12,7 @@ from laurels.core.changes import outcome_as_json
 from laurels.core.errors import InvalidInput
 from laurels.http import cloudevents, ndjson
 from laurels.http.auth import Ingest
-from laurels.http.bodies import NDJSON
+from laurels.http.bodies import LINES, NDJSON
 from laurels.http.direct import Direct
 from laurels.http.problems import Refused
 from laurels.http.service import service_of
@@ -48,7 +48,7 @@ async def record_events(request: Request, caller: Ingest) -> Response:
     commit. 503 with `Retry-After` means that nothing was recorded.
     """
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == NDJSON:
+    if media_type in LINES:
         return ndjson.answer(request, service_of(request).engine)
     body = await request.body()
     if len(body) < LARGE_BYTES:
