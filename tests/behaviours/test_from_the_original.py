@@ -1,8 +1,8 @@
 """
 Each method of the service that Laurels replaces, and what does its work now, under `community.toml`.
 
-A section has the methods' names in its heading, and what the successors added to them; showcase and unlock statistics
-come with the HTTP API. `docs/explanation/from-the-original.md` maps each to its tests.
+A section has the methods' names in its heading, and what the successors added to them; unlock statistics are still to
+come. `docs/explanation/from-the-original.md` maps each to its tests.
 """
 
 from __future__ import annotations
@@ -376,7 +376,28 @@ def test_notifications_are_unread_until_they_are_marked(engine):
     assert [n.read_at for n in engine.user("ada").notifications()] == [None, DAY]
 
 
+# --- Showcase ---------------------------------------------------------------------------------------------------------
+
+
+def test_showcase_shows_what_a_user_chose_and_only_what_is_unlocked(engine):
+    engine.record(event("post.created", 1))
+    ada = engine.user("ada")
+    assert (ada.showcase("FIRST_POST", order=2).showcased, ada.showcase("FIRST_POST", order=2).order) == (True, 2)
+    assert [view.achievement for view in ada.achievements() if view.showcased] == ["FIRST_POST"]
+    assert ada.showcase("FIRST_POST", showcased=False).order is None
+    with pytest.raises(laurels.Conflict, match="has not unlocked"):
+        ada.showcase("LEVEL_10")
+
+
 # --- Daily activity totals, profile statistics, login streaks ---------------------------------------------------------
+
+
+def test_daily_activity_totals_are_told_by_day(engine):
+    engine.record([event("comment.created", n, days=days) for n, days in enumerate((-2, -2, 0))])
+    days = engine.user("ada").activity()
+    assert [(day.day, day.requests) for day in days] == [("2026-03-02", 1), ("2026-02-28", 2)]
+    stats = engine.user("ada").stats()
+    assert (stats.requests, stats.by_type, stats.active_days) == (3, {"comment.created": 3}, 2)
 
 
 def test_daily_activity_totals_are_a_query_on_the_ledger(engine):
