@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import multiprocessing
 import random
 from collections import deque
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import accumulate, count, repeat, takewhile
 from statistics import quantiles
@@ -22,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 import msgspec
 import uvloop
 
+from benchmarks._processes import started
 from benchmarks._workload import events, user_id
 
 if TYPE_CHECKING:
@@ -124,26 +123,12 @@ class Answered:
 
 def call(calls: Calls, *, when_warm: Callable[[], object] = lambda: None) -> Answered:
     """Let clients call, and return what came of it; `when_warm` is done just before what is measured."""
-    with _clients(calls) as pipe:
+    with started(_call, calls) as pipe:
         pipe.recv()
         when_warm()
         pipe.send("go")
         answered: Answered = pipe.recv()
     return answered
-
-
-@contextmanager
-def _clients(calls: Calls) -> Iterator[Connection]:
-    spawning = multiprocessing.get_context("spawn")
-    ours, theirs = spawning.Pipe()
-    process = spawning.Process(target=_call, args=(calls, theirs))
-    process.start()
-    theirs.close()  # So that we notice when the process has gone.
-    try:
-        yield ours
-    finally:
-        ours.close()
-        process.join()
 
 
 def _call(calls: Calls, pipe: Connection) -> None:

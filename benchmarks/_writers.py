@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import gc
-import multiprocessing
 from collections import deque
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from time import perf_counter, process_time
 from typing import TYPE_CHECKING
 
 import laurels
 from benchmarks._postgres import metered, number
+from benchmarks._processes import started
 from benchmarks._workload import MIX, events, uniform
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
     from multiprocessing.connection import Connection
 
     from benchmarks._postgres import Cost
@@ -85,7 +85,7 @@ def record(
 ) -> Recorded:
     """Let writers record at the same time, after all are warm, and count what came to the journal."""
     with ExitStack() as stack:
-        pipes = [stack.enter_context(_writer(url, work)) for work in works]
+        pipes = [stack.enter_context(started(_write, url, work)) for work in works]
         for pipe in pipes:
             pipe.recv()
         if when_warm is not None:
@@ -101,22 +101,8 @@ def record(
     return Recorded(events=sent, cost=cost, python_cpu_s=python_cpu_s)
 
 
-@contextmanager
-def _writer(url: str, work: Work) -> Iterator[Connection]:
-    """Start a process; it says that it is warm, records when told to, and says how many processor seconds that took."""
-    spawning = multiprocessing.get_context("spawn")
-    ours, theirs = spawning.Pipe()
-    process = spawning.Process(target=_write, args=(url, work, theirs))
-    process.start()
-    theirs.close()  # So that we notice when the process has gone.
-    try:
-        yield ours
-    finally:
-        ours.close()
-        process.join()
-
-
 def _write(url: str, work: Work, pipe: Connection) -> None:
+    """Say when it is warm, record when told to, and say how many processor seconds that took."""
     warm, measured = work.stream()
     gc.freeze()  # The events are the benchmark's, and no collection should look at them.
     with laurels.open(url) as engine:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import subprocess
 import sys
@@ -24,6 +23,7 @@ import laurels
 from benchmarks import _floors
 from benchmarks._community import DATABASE, populate
 from benchmarks._postgres import checkpoint, cpu_seconds, create_database, metered, number, running_server
+from benchmarks._processes import started
 from benchmarks._report import Figure, report
 from benchmarks._results import Lines, keep_lines
 from benchmarks._workload import events
@@ -136,7 +136,7 @@ def sustained(server: PostgresServer, name: str, catalog: Catalog, length: Lengt
         worker(url, valkey.url) as worker_pid,
         ExitStack() as stack,
     ):
-        pipes = [stack.enter_context(writer(url, length, 1 + place)) for place in range(WRITERS)]
+        pipes = [stack.enter_context(started(write, url, length, 1 + place)) for place in range(WRITERS)]
         for pipe in pipes:
             pipe.recv()
         wait_until_level(behind_s)
@@ -208,23 +208,8 @@ def worker(database: str, boards: str) -> Iterator[int]:
     assert process.returncode == 0, f"the worker ended with {process.returncode}"
 
 
-@contextmanager
-def writer(url: str, length: Length, seed: int) -> Iterator[Pipe]:
-    """Start a process that records; it says when it is warm, and at the end how much it did with how many seconds."""
-    spawning = multiprocessing.get_context("spawn")
-    ours, theirs = spawning.Pipe()
-    process = spawning.Process(target=write, args=(url, length, seed, theirs))
-    process.start()
-    theirs.close()  # So that we notice when the process has gone.
-    try:
-        yield ours
-    finally:
-        ours.close()
-        process.join()
-
-
 def write(url: str, length: Length, seed: int, pipe: Pipe) -> None:
-    """Record events, made on the way, for as long as asked."""
+    """Record events, made on the way; say when it is warm, and at the end how many in how many processor seconds."""
     stream = events(
         length.warm + length.seconds * EVENTS_A_SECOND_MAX,
         users=length.users,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import statistics
 from contextlib import contextmanager, nullcontext
 from time import perf_counter, process_time
@@ -10,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import laurels
 from benchmarks._postgres import cpu_seconds, create_database, running_server
+from benchmarks._processes import started
 from benchmarks._report import Figure, report
 from benchmarks._writers import WRITERS, Work, record
 from laurels.store import tail
@@ -86,22 +86,17 @@ def rate(server: PostgresServer, url: str, place: int) -> float:
 @contextmanager
 def subscriber(url: str, shares: list[float]) -> Iterator[None]:
     """Follow the journal in another process, which has begun."""
-    spawning = multiprocessing.get_context("spawn")
-    ours, theirs = spawning.Pipe()
-    process = spawning.Process(target=follow, args=(url, theirs))
-    process.start()
-    ours.recv()
-    yield
-    ours.send("over")
-    shares.append(ours.recv())
-    process.join()
+    with started(follow, url) as following:
+        following.recv()
+        yield
+        following.send("over")
+        shares.append(following.recv())
 
 
 def follow(url: str, pipe: Pipe) -> None:
     """Ask up to where the journal is final until told to end, and say what share of a core that took."""
     with laurels.open(url) as engine:
-        with engine.read() as reading:
-            connection = tail.watch(reading.engine)
+        connection = engine.watch()
         backend = connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one()
         followed = tail.Tail()
         pipe.send("begun")

@@ -29,6 +29,7 @@ from laurels.leaderboards import projector
 from laurels.store.tail import Holder
 from laurels.worker import HeldBack, Interrupted, LeaseHeldElsewhere, LeaseTaken, Projected, Resumed, Worker
 from tests.behaviours.processes import SOURCE
+from tests.conftest import until
 from tests.services import PostgresServer, ValkeyServer
 
 CATALOG = """
@@ -63,14 +64,6 @@ def scores(engine):
     with engine.read() as connection:
         query = "SELECT user_id, score FROM standings WHERE period = 'all' ORDER BY user_id"
         return dict(connection.exec_driver_sql(query).fetchall())
-
-
-def until(happens, seconds=20):
-    """Wait until something happens, and fail if it never does."""
-    deadline = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 class Running:

@@ -38,7 +38,7 @@ from laurels.leaderboards import board
 from laurels.leaderboards.board import Board
 from laurels.leaderboards.projector import Projector
 from laurels.protocols import Recorded
-from laurels.store import reads
+from laurels.store import reads, tail
 from laurels.store.tables import catalog_revisions, profiles
 
 if TYPE_CHECKING:
@@ -351,7 +351,7 @@ class Engine:
             busy = transaction.lock(users, waiting_for=_users_of(units[0], catalog) if patient else ())
             if transaction.revision() == catalog.revision:
                 break
-            catalog = self._adopt_current()  # It moved; it may concern others.
+            catalog = self.catalog  # It moved; it may concern others.
         free = _free_units(units, busy, catalog) if busy else units
         results: Sequence[list[Outcome] | LaurelsError] = ()
         while free:
@@ -526,7 +526,8 @@ class Engine:
     @property
     def catalog(self) -> Catalog:
         """Return the current revision of the catalog, also when another process applied it."""
-        return self._adopt_current()
+        with self.read() as connection:
+            return self.catalog_in(connection)
 
     def apply_catalog(
         self, catalog: Catalog, *, actor: str = "cli", check: Callable[[Catalog], None] | None = None
@@ -572,17 +573,12 @@ class Engine:
                     return self._apply(transaction, chosen)
         return replace(parse_catalog(current.source, format="json"), revision=current.revision)
 
-    def _current(self, transaction: Transaction) -> Catalog:
-        """Return the catalog that is current inside a transaction: it may have moved while this process waited."""
-        return self._catalog if transaction.revision() == self._catalog.revision else self._adopt_current()
-
-    def _adopt_current(self) -> Catalog:
-        """Return the newest revision that was committed, which is this engine's from now on."""
-        with self.read() as connection:
-            return self.catalog_in(connection)
-
     def catalog_in(self, connection: Connection) -> Catalog:
-        """Return the revision of the catalog that is current in a reader's snapshot; its text is read when it moved."""
+        """
+        Return the revision of the catalog that is current in a reader's snapshot; its text is read when it moved.
+
+        It is this engine's from now on.
+        """
         if reads.current_revision_number(connection) != self._catalog.revision:
             current = reads.current_revision(connection)
             assert current is not None
@@ -600,6 +596,11 @@ class Engine:
         """Open a connection for reading, on one snapshot of the database."""
         with self._store.read() as connection:
             yield connection
+
+    def watch(self) -> Connection:
+        """Open a connection to follow the journal through, and to hold a lease; `tail.close` closes it."""
+        with self.read() as connection:  # Its errors are told in our own words.
+            return tail.watch(connection.engine)
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:

@@ -262,8 +262,7 @@ class Follower:
 
     def _connect(self) -> Connection:
         if self._connection is None:
-            with self._engine.read() as reading:  # Its errors are told in our own words.
-                self._connection = tail.watch(reading.engine)
+            self._connection = self._engine.watch()
         return self._connection
 
     def _disconnect(self) -> None:

@@ -142,11 +142,7 @@ class Worker:
         """
         connection, rows = self._watch(), 0
         if self._lead(connection):
-            settled, deadline = self._tail.settled(connection), time.monotonic() + SETTLE_S
-            goal = self._tail.seen
-            while self._tail.final < goal and time.monotonic() < deadline:
-                time.sleep(BUSY_PAUSE_S)
-                settled = self._tail.settled(connection)
+            settled = self._tail.settled_soon(connection, wait_s=SETTLE_S, pause_s=BUSY_PAUSE_S)
             while done := self._engine.projector.step(settled):
                 rows += done
         held_back = self._tail.holding_back(connection)
@@ -221,9 +217,7 @@ class Worker:
     def _watch(self) -> Connection:
         """Return the connection that holds the lease; a new one after it was lost."""
         if self._connection is None:
-            with self._engine.read() as connection:
-                database = connection.engine
-            self._connection = tail.watch(database)
+            self._connection = self._engine.watch()
         return self._connection
 
     def _disconnect(self) -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from urllib.parse import unquote
 
 import pytest
 from standardwebhooks import Webhook
 
 from laurels.settings import Settings
-from tests.conftest import on_sqlite_alone
+from tests.conftest import on_sqlite_alone, until
 from tests.webhooks.receivers import Receiver, Server
 
 
@@ -23,13 +22,6 @@ def receiver():
     found = Receiver()
     with Server(found):
         yield found
-
-
-def until(happens, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.02)
 
 
 def test_what_is_recorded_reaches_a_webhook_of_a_running_service(api, receiver):

@@ -23,7 +23,7 @@ from laurels.cli import app
 from laurels.core.periods import from_datetime
 from laurels.webhooks import deliveries, endpoints
 from tests.behaviours.processes import SOURCE
-from tests.conftest import on_sqlite_alone
+from tests.conftest import on_sqlite_alone, until
 from tests.webhooks.conftest import PRIVATE
 
 LEVELS = """
@@ -40,13 +40,6 @@ def award(engine, number, user="ada", amount=1):
 def log_of(engine, endpoint, **options):
     with engine.read() as connection:
         return deliveries.page(connection, endpoint.id, limit=1_000, **options)
-
-
-def until(happens, seconds=20):
-    deadline = time.monotonic() + seconds
-    while not happens():
-        assert time.monotonic() < deadline, "it did not happen"
-        time.sleep(0.01)
 
 
 class Running:

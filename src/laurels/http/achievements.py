@@ -24,8 +24,8 @@ from laurels.http.wire import (
     Page,
     UserId,
     answers,
-    cursor_of,
     offset_paged,
+    opaque,
     paged,
     position_in,
     reply,
@@ -116,7 +116,7 @@ def list_unlockers(
     with engine.read() as connection:
         found = reads.unlockers(connection, code, after=after, limit=limit + 1)
         names = reads.display_names(connection, [unlock.user_id for unlock in found])
-    page = paged(found, limit, lambda last: cursor_of(last.unlocked_at, last.user_id))
+    page = paged(found, limit, lambda last: opaque(last.unlocked_at, last.user_id))
     items = [
         Unlocker(
             user_id=unlock.user_id,

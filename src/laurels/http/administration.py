@@ -20,8 +20,8 @@ from laurels.http.wire import (
     Limit,
     Page,
     answers,
-    cursor_of,
     offset_paged,
+    opaque,
     paged,
     position_in,
     reply,
@@ -89,4 +89,4 @@ def read_audit_log(request: Request, caller: Admin, limit: Limit = 50, cursor: C
     (before,) = position_in(cursor, tuple[int]) or (None,)
     with service_of(request).engine.read() as connection:
         found = audit.acts(connection, before=before, limit=limit + 1)
-    return reply(paged(found, limit, lambda last: cursor_of(last.number)))
+    return reply(paged(found, limit, lambda last: opaque(last.number)))

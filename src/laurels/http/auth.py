@@ -22,7 +22,7 @@ from laurels import keys
 from laurels.core.errors import LaurelsError, SettingInvalid
 from laurels.core.requests import is_id
 from laurels.http.problems import Refused
-from laurels.http.wire import SLASH, check_request
+from laurels.http.wire import check_request, with_slashes
 
 if TYPE_CHECKING:
     from laurels.core.periods import Instant
@@ -193,7 +193,7 @@ def authorize(request: Request, wanted: SecurityScopes) -> Caller:
     if caller.user_id is not None:
         if USER not in wanted.scopes:
             raise _forbidden("A user's token cannot do this; it takes a key of the application's.")
-        if request.path_params.get("user_id", caller.user_id).replace(SLASH, "/") != caller.user_id:
+        if with_slashes(request.path_params.get("user_id", caller.user_id)) != caller.user_id:
             raise _forbidden("A user's token reads and claims for that user alone.")
     elif not any(map(caller.may, wanted.scopes)):
         raise _forbidden(f"This takes a key with the scope {' or '.join(set(wanted.scopes) - {USER})}.")

@@ -34,6 +34,17 @@ FIELDS_BYTES_MAX = 128 * 1024
 BYTES_A_SECOND_MIN = 1_024
 
 
+def essence(media_type: str) -> str:
+    """Return a media type without its parameters, in lower case."""
+    return media_type.partition(";")[0].strip().lower()
+
+
+def path_of(scope: Scope) -> str:
+    """Return the path of a call inside of the application, wherever that is mounted."""
+    path: str = scope["path"]
+    return path.removeprefix(scope.get("root_path", ""))
+
+
 class Bodies:
     """Bounds every body that comes in; whoever reads one too large or too slow meets Refused 413 or 408."""
 
@@ -48,9 +59,8 @@ class Bodies:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
-        media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-        is_stream = media_type in LINES and path == EVENTS
+        path = path_of(scope)
+        is_stream = essence(headers.get("content-type", "")) in LINES and path == EVENTS
         bytes_max = self._bytes_max if path.startswith(LARGE) else min(self._bytes_max, FIELDS_BYTES_MAX)
         coding = headers.get("content-encoding", "identity").strip().lower()
         refused = _refusal(headers, coding, None if is_stream else bytes_max)

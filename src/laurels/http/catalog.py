@@ -13,6 +13,7 @@ from starlette.responses import Response
 from laurels.catalog_file import Format, parse_catalog
 from laurels.core.errors import CatalogInvalid, InvalidInput, Problem
 from laurels.http.auth import Admin, Read
+from laurels.http.bodies import essence
 from laurels.http.problems import Refused
 from laurels.http.service import service_of
 from laurels.http.wire import answers, reply
@@ -114,7 +115,7 @@ async def check_catalog(request: Request, caller: Admin) -> Response:
 
 async def _given(request: Request) -> Catalog:
     """Return the catalog in a body. Raises CatalogInvalid with every mistake."""
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = essence(request.headers.get("content-type", ""))
     formats: dict[str, Format] = {JSON: "json", "application/toml": "toml"}
     if media_type not in formats:
         raise Refused(415, "unsupported_media_type", f"A catalog comes as {' or '.join(formats)}.")

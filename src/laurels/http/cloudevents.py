@@ -14,6 +14,7 @@ from urllib.parse import unquote_to_bytes
 from laurels.core.errors import InvalidInput
 from laurels.core.events import Event
 from laurels.core.requests import shown
+from laurels.http.bodies import essence
 from laurels.http.wire import components
 from laurels.importers.events import json_of, time_of
 
@@ -87,8 +88,8 @@ def _at(path: str, name: str) -> str:
 
 
 def _is_json(media_type: str) -> bool:
-    essence = media_type.partition(";")[0].strip().lower()
-    return essence == "application/json" or essence.endswith("+json")
+    kind = essence(media_type)
+    return kind == "application/json" or kind.endswith("+json")
 
 
 def _not_json(found: object, path: str) -> InvalidInput:

@@ -8,7 +8,7 @@ from fastapi.routing import APIRoute
 from fastapi.security import SecurityScopes
 
 from laurels.http.auth import authorize
-from laurels.http.wire import SLASH
+from laurels.http.wire import with_slashes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
@@ -32,7 +32,7 @@ class Direct(APIRoute):
 
         async def handle(request: Request) -> Response:
             caller = authorize(request, wanted)
-            named = {name: text.replace(SLASH, "/") for name, text in request.path_params.items()}
+            named = {name: with_slashes(text) for name, text in request.path_params.items()}
             response: Response = await answer(request, caller, **named)
             return response
 

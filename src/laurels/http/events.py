@@ -12,7 +12,7 @@ from laurels.core.changes import outcome_as_json
 from laurels.core.errors import InvalidInput
 from laurels.http import cloudevents, ndjson
 from laurels.http.auth import Ingest
-from laurels.http.bodies import LINES, NDJSON
+from laurels.http.bodies import LINES, NDJSON, essence
 from laurels.http.direct import Direct
 from laurels.http.problems import Refused
 from laurels.http.service import service_of
@@ -47,7 +47,7 @@ async def record_events(request: Request, caller: Ingest) -> Response:
     An event with an id that its user already has is a `duplicate` and changes nothing. The answer comes after the
     commit. 503 with `Retry-After` means that nothing was recorded.
     """
-    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    media_type = essence(request.headers.get("content-type", ""))
     if media_type in LINES:
         return ndjson.answer(request, service_of(request).engine)
     body = await request.body()

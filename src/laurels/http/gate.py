@@ -13,6 +13,7 @@ from urllib.parse import unquote_to_bytes
 from starlette.datastructures import MutableHeaders
 
 from laurels.core.errors import LaurelsError
+from laurels.http.bodies import path_of
 from laurels.http.problems import Refused, of_error, of_refusal, problem
 from laurels.http.wire import SLASH
 
@@ -84,7 +85,7 @@ class Gate:
 
 
 def _is_api(scope: Scope) -> bool:
-    path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+    path = path_of(scope)
     return path == API or path.startswith(API + "/")
 
 

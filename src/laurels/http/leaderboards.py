@@ -12,7 +12,7 @@ from laurels.core.periods import PeriodKind
 from laurels.core.requests import check_id, check_position
 from laurels.http.auth import ReadOrUser
 from laurels.http.service import service_of
-from laurels.http.wire import Code, Cursor, Limit, Page, answers, cursor_of, position_in, reply
+from laurels.http.wire import Code, Cursor, Limit, Page, answers, opaque, position_in, reply
 from laurels.leaderboards.board import Excerpt, Period, Standing
 
 router = APIRouter(prefix="/v1/leaderboards", tags=["leaderboards"], default_response_class=Response)
@@ -78,4 +78,4 @@ async def read_leaderboard(
     following = offset + len(lines.items)
     more = around is None and lines.items and following < lines.total
     told: dict[str, Any] = {"code": code, "period": lines.period, "total": lines.total, "items": lines.items}
-    return reply(BoardPage(**told, next_cursor=cursor_of(following) if more else None))
+    return reply(BoardPage(**told, next_cursor=opaque(following) if more else None))

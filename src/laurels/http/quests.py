@@ -13,7 +13,7 @@ from laurels.core.quests import QuestStatus
 from laurels.handles import QuestView
 from laurels.http.auth import ReadOrUser, WalletOrUser
 from laurels.http.service import service_of
-from laurels.http.wallet import recorded
+from laurels.http.wallet import OUTCOME, recorded
 from laurels.http.wire import (
     Body,
     Code,
@@ -21,7 +21,6 @@ from laurels.http.wire import (
     IdempotencyKey,
     Limit,
     Page,
-    PublicOutcome,
     UserId,
     answers,
     offset_paged,
@@ -30,7 +29,6 @@ from laurels.http.wire import (
 )
 
 router = APIRouter(prefix="/v1/users/{user_id}/quests", tags=["quests"], default_response_class=Response)
-OUTCOME = answers(PublicOutcome, description="What it caused. Repeated, the same, with `Idempotent-Replayed: true`.")
 
 
 class Claim(Body):

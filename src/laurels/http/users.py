@@ -16,7 +16,7 @@ from laurels.handles import Activity, Stats
 from laurels.http.auth import Admin, Read, ReadOrUser, WalletOrUser
 from laurels.http.direct import Direct
 from laurels.http.service import service_of
-from laurels.http.wire import Body, Cursor, Limit, Page, UserId, answers, cursor_of, paged, position_in, reply
+from laurels.http.wire import Body, Cursor, Limit, Page, UserId, answers, opaque, paged, position_in, reply
 from laurels.store.reads import Entry
 
 router = APIRouter(prefix="/v1/users", tags=["users"], default_response_class=Response)
@@ -57,7 +57,7 @@ def list_users(
     engine = service_of(request).engine
     (after,) = position_in(cursor, tuple[str]) or ("",)
     found = engine.profiles(after=after, containing=query, limit=limit + 1)
-    return reply(paged(found, limit, lambda last: cursor_of(last.user_id)))
+    return reply(paged(found, limit, lambda last: opaque(last.user_id)))
 
 
 async def read_user(request: Request, caller: ReadOrUser, user_id: UserId) -> Response:
@@ -90,7 +90,7 @@ def read_ledger(
     """List a user's entries, the newest first: amounts of XP and currency, and the balance after each."""
     before = position_in(cursor, tuple[int, int])
     found = service_of(request).engine.user(user_id).ledger(unit=unit, before=before, limit=limit + 1)
-    return reply(paged(found, limit, lambda last: cursor_of(*last.position)))
+    return reply(paged(found, limit, lambda last: opaque(*last.position)))
 
 
 @router.get("/{user_id}/notifications", summary="Read a user's notifications", responses=answers(Page[Notification]))
@@ -105,7 +105,7 @@ def read_notifications(
     """List a user's notifications, the newest first."""
     (before,) = position_in(cursor, tuple[int]) or (None,)
     found = service_of(request).engine.user(user_id).notifications(unread=unread, before=before, limit=limit + 1)
-    return reply(paged(found, limit, lambda last: cursor_of(last.number)))
+    return reply(paged(found, limit, lambda last: opaque(last.number)))
 
 
 @router.post("/{user_id}/notifications/read", summary="Mark notifications as read", responses=answers(Marked))
@@ -130,4 +130,4 @@ def read_activity(
     """List the days on which something happened to a user, the latest first, and what each of them earned."""
     (before,) = position_in(cursor, tuple[str]) or (None,)
     found = service_of(request).engine.user(user_id).activity(before=before, limit=limit + 1)
-    return reply(paged(found, limit, lambda last: cursor_of(last.day)))
+    return reply(paged(found, limit, lambda last: opaque(last.day)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from base64 import urlsafe_b64decode, urlsafe_b64encode
 from datetime import datetime
 from typing import Annotated
 
@@ -28,6 +27,8 @@ from laurels.http.wire import (
     SignedAmount,
     UserId,
     answers,
+    opaque,
+    parts_of,
     reply_once,
 )
 from laurels.importers.events import time_of
@@ -155,7 +156,7 @@ async def hold(
         ),
     )
     held = HoldOut(
-        id=hold_id(user_id, key),
+        id=opaque(user_id, key),  # Two users may use the same request id.
         user_id=user_id,
         currency=currency,
         amount=body.amount,
@@ -205,19 +206,12 @@ async def refund(
     )
 
 
-def hold_id(user_id: str, hold: str) -> str:
-    """Return what names a hold among everybody's: two users may use the same request id."""
-    return urlsafe_b64encode(msgspec.json.encode([user_id, hold])).decode().rstrip("=")
-
-
 def _held(named: str) -> tuple[str, str]:
     """Return whose hold it is, and its request's id. Raises Unknown `unknown_hold`."""
-    try:
-        return msgspec.json.decode(urlsafe_b64decode(named + "=" * (-len(named) % 4)), type=tuple[str, str])
-    except (ValueError, msgspec.MsgspecError):
-        raise Unknown(
-            "unknown_hold", f"There is no hold {named!r:.80}; give the `id` that its request returned."
-        ) from None
+    found = parts_of(named, tuple[str, str])
+    if found is None:
+        raise Unknown("unknown_hold", f"There is no hold {named!r:.80}; give the `id` that its request returned.")
+    return found
 
 
 async def _done(request: Request, command: commands.AnyCommand, *, actor: str = "") -> Response:

@@ -14,7 +14,7 @@ from laurels.core.errors import InvalidInput
 from laurels.core.requests import read_instant
 from laurels.http.auth import Admin
 from laurels.http.service import service_of
-from laurels.http.wire import Body, Code, Cursor, Limit, Page, answers, cursor_of, paged, position_in, reply
+from laurels.http.wire import Body, Code, Cursor, Limit, Page, answers, opaque, paged, position_in, reply
 from laurels.importers.events import time_of
 from laurels.webhooks import deliveries, endpoints
 from laurels.webhooks.addresses import URL_CHARACTERS_MAX, Addresses
@@ -145,7 +145,7 @@ def list_deliveries(
     endpoints.one(engine, webhook_id)
     with engine.read() as connection:
         found = deliveries.page(connection, webhook_id, status=status, before=before, limit=limit + 1)
-    return reply(paged(found, limit, lambda last: cursor_of(last.position, last.place)))
+    return reply(paged(found, limit, lambda last: opaque(last.position, last.place)))
 
 
 @router.post("/{webhook_id}/redeliver", summary="Deliver again", responses=answers(Redelivery))

@@ -61,16 +61,23 @@ IdempotencyKey = Annotated[
 ]
 #: Stands for a slash inside of an id while a path is taken apart; no id holds a control character.
 SLASH = "\x1f"
+
+
+def with_slashes(text: str) -> str:
+    """Return what stands in a path as it was meant."""
+    return text.replace(SLASH, "/")
+
+
 UserId = Annotated[
     str,
     Path(min_length=1, max_length=ID_CHARACTERS_MAX, description="The user; a slash in an id is %2F."),
-    AfterValidator(lambda text: text.replace(SLASH, "/")),
+    AfterValidator(with_slashes),
 ]
 #: A code, or another id, in a path.
 Code = Annotated[
     str,
     Path(min_length=1, max_length=1_000, description="A slash is %2F."),
-    AfterValidator(lambda text: text.replace(SLASH, "/")),
+    AfterValidator(with_slashes),
 ]
 Cursor = Annotated[str, Query(description="`next_cursor` of the page before; empty for the first page.")]
 Limit = Annotated[int, Query(ge=1, le=PAGE_MAX, description="How many at most.")]
@@ -194,9 +201,17 @@ def answers(shape: Any, status: int = 200, description: str = "Done.", media_typ
 # --- Cursors ----------------------------------------------------------------------------------------------------------
 
 
-def cursor_of(*position: object) -> str:
-    """Return a place in a list as an opaque cursor."""
-    return urlsafe_b64encode(msgspec.json.encode(position)).decode().rstrip("=")
+def opaque(*parts: object) -> str:
+    """Return values as a text that means nothing to those who pass it on."""
+    return urlsafe_b64encode(msgspec.json.encode(parts)).decode().rstrip("=")
+
+
+def parts_of(text: str, shape: type[T]) -> T | None:
+    """Return what `opaque` made a text of, a tuple of the shape given; None for any other text."""
+    try:
+        return msgspec.json.decode(urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=shape)
+    except (ValueError, msgspec.MsgspecError):
+        return None
 
 
 def paged(found: Sequence[T], limit: int, cursor: Callable[[T], str]) -> Page[T]:
@@ -209,7 +224,7 @@ def offset_paged(found: Sequence[T], limit: int, cursor: str) -> Page[T]:
     """Return a page of a list that is at hand in full."""
     (offset,) = position_in(cursor, tuple[int]) or (0,)
     following = offset + limit
-    return Page(found[offset:following], cursor_of(following) if following < len(found) else None)
+    return Page(found[offset:following], opaque(following) if following < len(found) else None)
 
 
 def position_in(cursor: str, shape: type[T]) -> T | None:
@@ -220,10 +235,7 @@ def position_in(cursor: str, shape: type[T]) -> T | None:
     """
     if not cursor:
         return None
-    try:
-        found = msgspec.json.decode(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)), type=shape)
-    except (ValueError, msgspec.MsgspecError):
-        found = None
+    found = parts_of(cursor, shape)
     if isinstance(found, tuple) and all(is_id(one) or (type(one) is int and 0 <= one <= AMOUNT_MAX) for one in found):
         return found
     detail = "This is no cursor of this list: give `next_cursor` as it came."

@@ -126,6 +126,15 @@ class Tail:
             self._settled = connection.scalar(last_row) or 0
         return self._settled
 
+    def settled_soon(self, connection: Connection, *, wait_s: float, pause_s: float) -> int:
+        """Return the same after waiting, for so long at most, until all that was there at the start is final."""
+        settled, deadline = self.settled(connection), time.monotonic() + wait_s
+        goal = self.seen
+        while self.final < goal and time.monotonic() < deadline:
+            time.sleep(pause_s)
+            settled = self.settled(connection)
+        return settled
+
     def _moves(self, connection: Connection) -> bool:
         """Look where the sequence and the oldest open transaction are; return whether more is final now."""
         last: int = connection.scalar(_LAST_VALUE) or 0

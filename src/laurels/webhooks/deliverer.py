@@ -182,11 +182,7 @@ class Deliverer:
         connection = self._watch()
         if not self._lead(connection):
             return
-        settled, deadline = self._tail.settled(connection), time.monotonic() + SETTLE_S
-        goal = self._tail.seen
-        while self._tail.final < goal and time.monotonic() < deadline:
-            time.sleep(PAUSE_S)
-            settled = self._tail.settled(connection)
+        settled = self._tail.settled_soon(connection, wait_s=SETTLE_S, pause_s=PAUSE_S)
         while self._step(settled):
             pass
 
@@ -214,9 +210,7 @@ class Deliverer:
     def _watch(self) -> Connection:
         """Return the connection that holds the lease; a new one after it was lost."""
         if self._connection is None:
-            with self._engine.read() as connection:
-                database = connection.engine
-            self._connection = tail.watch(database)
+            self._connection = self._engine.watch()
         return self._connection
 
     # --- The endpoints ------------------------------------------------------------------------------------------------
