@@ -10,7 +10,7 @@ import httpx
 from sqlalchemy import select
 
 import laurels
-from laurels.http.wallet import hold_id
+from laurels.http.wire import opaque
 from laurels.store.tables import metadata
 
 USER = "ada"
@@ -18,11 +18,11 @@ USER = "ada"
 NAMES = {
     "user_id": USER,
     "currency": "sparkle",
-    "hold_id": hold_id(USER, "hold"),
+    "hold_id": opaque(USER, "hold"),
     "request_id": "spend",
 }
 #: A hold can be given back once, so it is another that is captured.
-NAMES_OF = {"release": {"hold_id": hold_id(USER, "another hold")}}
+NAMES_OF = {"release": {"hold_id": opaque(USER, "another hold")}}
 #: What stands in the body of each write, by operation. Those without a body need none here.
 BODIES: dict[str, Any] = {
     "record_events": {"id": "e1", "type": "post.created", "user": USER, "data": {"published": True}},
