@@ -29,6 +29,7 @@ from laurels.http import (
 )
 from laurels.http.auth import KeyRing, Tokens
 from laurels.http.bodies import NDJSON, Bodies
+from laurels.http.direct import Ahead, Direct
 from laurels.http.document import document
 from laurels.http.gate import Gate
 from laurels.http.hub import Hub
@@ -137,6 +138,7 @@ def _middleware(service: Service) -> list[Middleware]:
             exclude_content_types=(*DEFAULT_EXCLUDED_CONTENT_TYPES, NDJSON),  # A line is to be read as it comes.
         ),
         Middleware(Bodies, bytes_max=settings.body_bytes_max, pause_s_max=settings.body_pause_s_max),
+        Middleware(Ahead, routes=_DIRECT),
     ]
     origins = settings.cors_origins.split()
     if origins:  # A browser asks what it may before it sends any key, so this stands before the gate.
@@ -169,4 +171,5 @@ class Packing(GZipMiddleware):
         await (super().__call__ if packs else self.app)(scope, receive, send)
 
 
+_DIRECT = [route for resource in RESOURCES for route in resource.router.routes if isinstance(route, Direct)]
 _TAGS = [{"name": resource.router.tags[0], "description": resource.__doc__} for resource in RESOURCES]

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from laurels.core.periods import PeriodKind
 from laurels.core.requests import check_id, check_position
 from laurels.http.auth import ReadOrUser
+from laurels.http.direct import Direct
 from laurels.http.service import service_of
 from laurels.http.wire import Code, Cursor, Limit, Page, answers, opaque, position_in, reply
 from laurels.leaderboards.board import Excerpt, Period, Standing
@@ -56,7 +57,6 @@ def list_leaderboards(request: Request, caller: ReadOrUser) -> Response:
     return reply(Page(items, None))
 
 
-@router.get("/{code}", summary="Read a leaderboard", responses=answers(BoardPage))
 async def read_leaderboard(
     request: Request,
     caller: ReadOrUser,
@@ -79,3 +79,12 @@ async def read_leaderboard(
     more = around is None and lines.items and following < lines.total
     told: dict[str, Any] = {"code": code, "period": lines.period, "total": lines.total, "items": lines.items}
     return reply(BoardPage(**told, next_cursor=opaque(following) if more else None))
+
+
+router.add_api_route(
+    "/{code}",
+    read_leaderboard,
+    summary="Read a leaderboard",
+    responses=answers(BoardPage),
+    route_class_override=Direct,
+)

@@ -156,17 +156,29 @@ def of_invalid(error: RequestValidationError) -> Response:
     return problem(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid_request", detail, errors=errors)
 
 
+def answer_to(error: Exception) -> Response:
+    """Return the answer for an error of the engine's, a refusal, or parameters of the wrong shape."""
+    match error:
+        case LaurelsError():
+            return of_error(error)
+        case HTTPException():
+            return of_refusal(error)
+        case RequestValidationError():
+            return of_invalid(error)
+        case _:
+            raise error
+
+
 def install(app: FastAPI) -> None:
     """Let every error of the application's be told in this shape."""
-    app.add_exception_handler(LaurelsError, _tell_error)
+    app.add_exception_handler(LaurelsError, _tell)
     app.add_exception_handler(HTTPException, _tell_refusal)
-    app.add_exception_handler(RequestValidationError, _tell_invalid)
+    app.add_exception_handler(RequestValidationError, _tell)
     app.add_exception_handler(Exception, _tell_failure)
 
 
-async def _tell_error(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, LaurelsError)
-    return of_error(error)
+async def _tell(_request: Request, error: Exception) -> Response:
+    return answer_to(error)
 
 
 async def _tell_refusal(request: Request, error: Exception) -> Response:
@@ -179,11 +191,6 @@ async def _tell_refusal(request: Request, error: Exception) -> Response:
         allowed = ", ".join(method.upper() for method in methods)
         error = Refused(405, "method_not_allowed", f"Here goes {allowed}, not {request.method}.", {"Allow": allowed})
     return of_refusal(error)
-
-
-async def _tell_invalid(_request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    return of_invalid(error)
 
 
 async def _tell_failure(request: Request, error: Exception) -> Response:
