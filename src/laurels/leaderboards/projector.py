@@ -44,7 +44,8 @@ STEP_ROWS = 2_000
 #: How long to wait for open transactions: who projects on purpose, and who only wants to read.
 SETTLE_S, READER_WAITS_S, POLL_S = 2.0, 0.1, 0.005
 LOOK_S = 0.2
-#: The boards in the database follow after so long if they lag by a few rows, and in any case when they lag by many.
+#: Beside Redis, the boards in the database follow so long after the last time if they lag by a few rows, and in any
+#: case when they lag by many: in one stride to where the journal ends when it begins.
 STRIDE_S, STRIDE_ROWS, STRIDE_ROWS_MAX = 30.0, 50_000, 1_000_000
 #: How often to compare who is hidden, and how old a mark must be that the database does not know.
 RECONCILE_S, RECONCILE_AFTER_S = 10.0, 60.0
@@ -142,7 +143,9 @@ class Projector:
         self._tail = Tail()
         self._tail_in_use = threading.Lock()
         self._known: tuple[Catalog, str] | None = None
-        self._looked_at = self._strode_at = self._reconciled_at = float("-inf")
+        self._looked_at = self._reconciled_at = float("-inf")
+        self._stride_due = time.monotonic() + STRIDE_S  # Who has just started has other things to do.
+        self._stride_to: int | None = None
         self._recorded = False
         self._noticed = threading.Event()
 
@@ -222,35 +225,38 @@ class Projector:
         catalog, epoch = self._look()
         states = {code: boards.state(code) for code in catalog.leaderboards}
         at = _positions(states, catalog, epoch)
-        behind = self._database_behind(settled)
         empty = next((board for board in catalog.leaderboards.values() if at[board.code] == UNFILLED), None)
         if empty is not None:
-            return self._step_database(settled, leased=True) if behind else self._build(boards, empty, catalog, epoch)
+            return self._build(boards, empty, catalog, epoch)
         self._reconcile(connection, boards, catalog)
         done = _forward(connection, boards, catalog, states, settled)
-        if done < STEP_ROWS and self._strides(behind):
-            done += self._step_database(settled, leased=True)
-        return done
+        return done + (self._stride(settled) if done < STEP_ROWS else 0)
 
-    def _strides(self, behind: int) -> bool:
-        """Return whether the boards in the database are to follow now: rarely, and not when much else is to be done."""
-        now = time.monotonic()
-        if behind > STRIDE_ROWS_MAX or (behind and behind <= STRIDE_ROWS and now - self._strode_at > STRIDE_S):
-            return True
-        if behind == 0:
-            self._strode_at = now
-        return False
+    def _stride(self, settled: int) -> int:
+        """Let the boards in the database follow by a step, where a stride is under way or due; return by how many."""
+        if self._stride_to is None:
+            if time.monotonic() < self._stride_due:
+                return 0
+            self._stride_due = time.monotonic() + STRIDE_S
+            if STRIDE_ROWS < self._database_behind(settled) <= STRIDE_ROWS_MAX:
+                return 0
+            self._stride_to = settled
+        done = self._step_database(self._stride_to, leased=True)
+        if done == 0:
+            self._stride_to, self._stride_due = None, time.monotonic() + STRIDE_S
+        return done
 
     def _build(self, boards: RedisBoards, board: Leaderboard, catalog: Catalog, epoch: str) -> int:
         """Fill a board in Redis from one snapshot of the database, which knows up to which journal row it is right."""
         with self._store.read() as snapshot:
-            seq = max(0, sql.positions(snapshot, catalog)[board.code])  # Unfilled before the first row, as it is.
+            seq = sql.positions(snapshot, catalog)[board.code]
             of = stamp(board, catalog, epoch)
             state: State | None = boards.begin(board.code, of, hidden=sql.opted_out(snapshot))
-            for ranking, rows in sql.standings_of(snapshot, board.code):
+            known = () if seq == UNFILLED else sql.standings_of(snapshot, board.code)
+            for ranking, rows in known:
                 state = state and boards.fill(board, state, ranking, rows)
         if state is not None:
-            boards.finish(board.code, state, seq)
+            boards.finish(board.code, state, max(0, seq))
         return 1
 
     def _reconcile(self, connection: Connection, boards: RedisBoards, catalog: Catalog) -> None:
