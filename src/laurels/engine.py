@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from time import time_ns
 from typing import TYPE_CHECKING, Any, Self, overload
@@ -488,7 +489,8 @@ class Engine:
             except LaurelsError as error:
                 found.append(error)
         wanted = [(one, excerpt) for one, excerpt in zip(found, asked, strict=True) if isinstance(one, Board)]
-        lines = iter(board.lines(wanted, self._projector.ask, self.read) if wanted else ())
+        ask = partial(self._projector.ask, is_asked_often=True)
+        lines = iter(board.lines(wanted, ask, self.read) if wanted else ())
         return [next(lines) if isinstance(one, Board) else one for one in found]
 
     def _board(

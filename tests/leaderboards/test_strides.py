@@ -1,4 +1,4 @@
-"""Beside Redis the boards in the database follow in strides: what an empty Redis is filled from, and no more than that."""
+"""Beside Redis the boards in the database follow in strides: an empty Redis is filled from where they are."""
 
 from __future__ import annotations
 

@@ -20,6 +20,7 @@ from laurels.core.changes import Change, contributions
 from laurels.core.errors import Unavailable
 from laurels.leaderboards import sql
 from laurels.leaderboards.kept import NotServing, State, stamp
+from laurels.leaderboards.memo import Memo
 from laurels.leaderboards.scores import Part, Scores, add_score
 from laurels.leaderboards.sql import UNFILLED
 from laurels.store.tables import facts, journal
@@ -142,6 +143,7 @@ class Projector:
         self._boards = boards
         self._tail = Tail()
         self._tail_in_use = threading.Lock()
+        self._memo = Memo()
         self._known: tuple[Catalog, str] | None = None
         self._looked_at = self._reconciled_at = float("-inf")
         self._stride_due = time.monotonic() + STRIDE_S  # Who has just started has other things to do.
@@ -276,22 +278,30 @@ class Projector:
 
     # --- Answering ----------------------------------------------------------------------------------------------------
 
-    def ask(self, question: Callable[[Leaderboards], T]) -> T:
-        """Put a question, after bringing the boards forward if that is for readers to do."""
+    def ask(self, question: Callable[[Leaderboards], T], *, is_asked_often: bool = False) -> T:
+        """
+        Put a question, after bringing the boards forward if that is for readers to do.
+
+        To see whether an answer still holds takes about as long as one answer, so it pays for what is asked often.
+        """
         if self._boards is None:
             self._catch_up()
+            catalog = self._catalog()
             with self._store.read() as connection:
-                return question(sql.SqlLeaderboards(connection))
+                answers: Leaderboards = sql.SqlLeaderboards(connection)
+                if is_asked_often:
+                    answers = self._memo.at(sql.place(connection, catalog), answers)
+                return question(answers)
         if self._recorded or time.monotonic() - self._looked_at > self.look_s:
             self._recorded = False
             self._catch_up()
-        answers = self._boards.leaderboards(self._stamp_of)
+        in_redis = self._boards.leaderboards(self._stamp_of)
         try:
-            return question(answers)
+            return question(in_redis)
         except NotServing:
             self._known = None
             self._catch_up()
-            return question(answers)
+            return question(in_redis)
 
     def check(self) -> None:
         """Raise Unavailable where boards are kept in Redis, and that is away."""
@@ -346,7 +356,7 @@ class Projector:
         """Return the catalog and the database's epoch as they are now."""
         catalog = self._catalog()
         with self._store.read() as connection:
-            epoch = connection.scalars(select(facts.c.value).where(facts.c.name == "epoch")).one()
+            epoch = sql.epoch(connection)
         self._known = known = (catalog, epoch)
         return known
 

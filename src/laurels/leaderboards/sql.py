@@ -31,10 +31,10 @@ from laurels.leaderboards.scores import (
     reached,
 )
 from laurels.protocols import Place
-from laurels.store.tables import cursors, profiles, standing_counts, standings
+from laurels.store.tables import cursors, facts, profiles, standing_counts, standings
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 
     from sqlalchemy import ColumnElement, Connection, Row, TextClause
 
@@ -292,6 +292,18 @@ def positions(connection: Connection, catalog: Catalog, *, held: bool = False) -
         row = stored.get(f"board:{code}")
         at[code] = UNFILLED if row is None or row.definition != definition(board, catalog) else row.seq
     return at
+
+
+def epoch(connection: Connection) -> str:
+    """Return the database's epoch, redrawn when its boards are to be filled anew."""
+    found: str = connection.scalars(select(facts.c.value).where(facts.c.name == "epoch")).one()
+    return found
+
+
+def place(connection: Connection, catalog: Catalog) -> Hashable:
+    """Return where all boards stand: at the same place every question about them has the same answer."""
+    at = tuple(positions(connection, catalog).items())
+    return epoch(connection), catalog.revision, at, frozenset(opted_out(connection))
 
 
 def _hold_places(connection: Connection, catalog: Catalog) -> None:

@@ -1,0 +1,110 @@
+"""What many ask is looked up once, until anything moves."""
+
+from __future__ import annotations
+
+from itertools import product
+
+import pytest
+from sqlalchemy import Engine as Database
+from sqlalchemy import event
+
+from laurels.leaderboards import memo
+from laurels.leaderboards.board import Excerpt
+from tests.conftest import BASE
+
+XP = BASE + '[[leaderboards]]\ncode = "xp"\nmetric = "xp"\nperiods = ["daily", "alltime"]\nties = "dense"\n'
+ASKED = [
+    Excerpt(code="xp", period=period, at=None, group="", limit=limit, offset=offset, around=around)
+    for period, limit, (offset, around) in product(
+        ("daily", "alltime"), (2, 9), ((0, None), (1, None), (0, "bob"), (0, "nobody"))
+    )
+]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def place(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def engine(open_engine):
+    engine = open_engine(XP)
+    for user, amount in {"ada": 50, "bob": 50, "carol": 30, "dave": 7}.items():
+        engine.award_xp(user, amount, request_id=user)
+    return engine
+
+
+@pytest.fixture
+def looked_up():
+    """The statements about standings that were run."""
+    found: list[str] = []
+
+    def note(_connection, _cursor, statement, *_):
+        if "standing" in statement:
+            found.append(statement)
+
+    event.listen(Database, "before_cursor_execute", note)
+    yield found
+    event.remove(Database, "before_cursor_execute", note)
+
+
+def alone(engine):
+    """What each question is answered when nobody remembers anything."""
+    found = []
+    for one in ASKED:
+        board = engine.leaderboard(one.code, period=one.period)
+        lines = board.top(one.limit, one.offset) if one.around is None else board.around(one.around, one.limit)
+        found.append((board.total, lines))
+    return found
+
+
+def together(engine):
+    return [(found.total, found.items) for found in engine.excerpts(ASKED)]
+
+
+def test_what_was_looked_up_is_not_looked_up_again_while_nothing_moves(engine, looked_up):
+    first = together(engine)
+    assert looked_up
+    looked_up.clear()
+    assert together(engine) == first == alone(engine)
+    looked_up.clear()
+    assert together(engine) == first
+    assert looked_up == []
+
+
+@pytest.mark.parametrize(
+    "happens",
+    [
+        lambda engine: engine.award_xp("dave", 60, request_id="late"),
+        lambda engine: engine.award_xp("erin", 50, request_id="new"),
+        lambda engine: engine.user("ada").set(opted_out=True),
+        lambda engine: engine.user("bob").set(display_name="Bob"),
+        lambda engine: engine.apply_catalog(engine.catalog),
+    ],
+    ids=["score", "user", "opted out", "name", "catalog"],
+)
+def test_whatever_moves_shows_at_once(engine, happens):
+    before = together(engine)
+    happens(engine)
+    engine.project()
+    assert together(engine) == alone(engine)
+    engine.user("ada").set(opted_out=False, display_name=None)
+    engine.user("bob").set(display_name=None)
+    engine.award_xp("dave", 1, request_id="later")
+    engine.project()
+    assert together(engine) == alone(engine) != before
+
+
+def test_boards_that_are_filled_anew_are_looked_up_anew(engine, looked_up):
+    first = together(engine)
+    engine.rebuild_boards()
+    looked_up.clear()
+    assert together(engine) == first
+    assert any(" standings " in statement for statement in looked_up)
+
+
+def test_it_does_not_grow_for_ever(engine, monkeypatch, looked_up):
+    monkeypatch.setattr(memo, "ANSWERS_MAX", 3)
+    assert together(engine) == together(engine) == alone(engine)
+    monkeypatch.setattr(memo, "USERS_MAX", 0)
+    assert together(engine) == alone(engine)
