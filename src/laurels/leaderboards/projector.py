@@ -286,11 +286,10 @@ class Projector:
         """
         if self._boards is None:
             self._catch_up()
-            catalog = self._catalog()
             with self._store.read() as connection:
                 answers: Leaderboards = sql.SqlLeaderboards(connection)
                 if is_asked_often:
-                    answers = self._memo.at(sql.place(connection, catalog), answers)
+                    answers = self._memo.at(sql.place(connection), answers)
                 return question(answers)
         if self._recorded or time.monotonic() - self._looked_at > self.look_s:
             self._recorded = False
