@@ -88,11 +88,11 @@ def read_leg(connection: Connection, catalog: Catalog, leg: Leg, rows_max: int) 
     rows = connection.execute(query).all()
     scores: dict[str, Scores] = {board.code: {} for board in leg.boards}
     by_metric = _by_metric(leg.boards)
-    for row in rows:
-        member_of = _decode_groups(row.groups) if row.groups else {}
-        for metric, delta, value in contributions(_decode_changes(row.changes)):
+    for _, user_id, at, day, groups, changes in rows:
+        member_of = _decode_groups(groups) if groups else {}
+        for metric, delta, value in contributions(_decode_changes(changes)):
             for board in by_metric.get(metric, ()):
-                part = Part(row.user_id, row.time, row.day, member_of, delta, value)
+                part = Part(user_id, at, day, member_of, delta, value)
                 add_score(scores[board.code], board, catalog, part)
     return Told(scores, rows[-1].seq if len(rows) == rows_max else leg.end, len(rows))
 

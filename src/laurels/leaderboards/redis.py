@@ -207,6 +207,9 @@ class _Kept(NamedTuple):
         return self.hidden if self.listed is None else self.listed
 
 
+_NOTHING = _Kept(None, None)
+
+
 class _Writes:
     """Commands that bring one ranking forward, gathered so that there is one for each key."""
 
@@ -247,7 +250,7 @@ class _Writes:
         """Put rows of negated score, instant and user where nobody is yet."""
         if self._ties == "first":
             for below, reached_at, user_id in rows:
-                self.put(user_id, _Kept(None, None), (-below, reached_at), is_hidden=False)
+                self.put(user_id, _NOTHING, (-below, reached_at), is_hidden=False)
             return
         self._ranked += chain.from_iterable((below, user_id) for below, _, user_id in rows)
         if self._ties == "dense":
@@ -398,13 +401,14 @@ class RedisBoards:
         if found is None:
             return False
         hidden, kept = found
-        known = {key: one.standing for key, one in kept.items() if one.standing is not None}
+        known = {key: standing for key, one in kept.items() if (standing := one.standing) is not None}
         writes: dict[tuple[str, str], _Writes] = {}
         for (period, member_of, user_id), new in reached(scores, known, board, catalog):
             ranking = writes.get((period, member_of))
             if ranking is None:
                 ranking = writes[period, member_of] = _Writes(_Keys.of(code, _name(period, member_of)), ties)
-            ranking.put(user_id, kept[period, member_of, user_id], new, is_hidden=user_id in hidden)
+            there = kept.get((period, member_of, user_id), _NOTHING)
+            ranking.put(user_id, there, new, is_hidden=user_id in hidden)
         cursor: Command = ("HSET", _cursor(code), "seq", seq, *(("serves", state.stamp) if serve else ()))
         commands = [
             *chain.from_iterable(ranking.commands() for ranking in writes.values()),
@@ -421,7 +425,7 @@ class RedisBoards:
         by_ranking: Mapping[tuple[str, str], Sequence[str]],
         state: State,
     ) -> tuple[set[str], dict[Key, _Kept]] | None:
-        """Return which of these users are hidden, and what is kept of them in some rankings; None past the fence."""
+        """Return who of these users is hidden, and what is kept of whom in some rankings; None past the fence."""
         asked: list[tuple[tuple[str, str], Sequence[str]]] = []
         commands = list(_split(("HMGET", _hidden(code)), users, 1)) if state.hidden else []
         marks = len(commands)
@@ -442,9 +446,10 @@ class RedisBoards:
         for (period, member_of), members in asked:
             listed, shelved = next(answers), next(answers) if state.hidden else repeat(None)
             for user_id, here, there in zip(members, listed, shelved, strict=False):
-                kept[period, member_of, user_id] = _Kept(
-                    None if here is None else _listed(here, ties), None if there is None else _standing(there, ties)
-                )
+                if here is not None or there is not None:
+                    kept[period, member_of, user_id] = _Kept(
+                        None if here is None else _listed(here, ties), None if there is None else _standing(there, ties)
+                    )
         return hidden, kept
 
     def fill(
@@ -462,7 +467,7 @@ class RedisBoards:
             writes.fill([row for row in rows if row[2] not in hidden] if hidden else rows)
             for below, reached_at, user_id in rows if hidden else ():
                 if user_id in hidden:
-                    writes.put(user_id, _Kept(None, None), (-below, reached_at), is_hidden=True)
+                    writes.put(user_id, _NOTHING, (-below, reached_at), is_hidden=True)
             commands = [*writes.commands(), ("SADD", _rankings(code), name)]
             if self.run(code, commands, fence=state.fence) is not None:
                 return state

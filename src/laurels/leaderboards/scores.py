@@ -77,28 +77,31 @@ def add_score(scores: Scores, board: Leaderboard, catalog: Catalog, part: Part) 
 
     A sum that does not move is no change; a value always counts.
     """
+    user_id, at, day, member_of, delta, value = part
     keeps_best = catalog.metric_kind(board.metric) == "max"
-    if not keeps_best and part.delta == 0:
+    if not keeps_best and delta == 0:
         return
-    groups = [""]
-    if board.group is not None and board.group in part.member_of:
-        groups.append(part.member_of[board.group])
-    for kind in board.periods:
+    amount = value if keeps_best else delta
+    groups = _NO_GROUP if board.group is None or board.group not in member_of else ("", member_of[board.group])
+    for period in _period_keys(board.periods, day):
         for group in groups:
-            key = (_period_key(kind, part.day), group, part.user_id)
+            key = (period, group, user_id)
             known = scores.get(key)
             if known is None:
-                scores[key] = Score(part.value if keeps_best else part.delta, part.time)
+                scores[key] = Score(amount, at)
             elif not keeps_best:
-                known.amount += part.delta
-                known.reached_at = max(known.reached_at, part.time)
-            elif (part.value, -part.time) > (known.amount, -known.reached_at):
-                known.amount, known.reached_at = part.value, part.time
+                known.amount += amount
+                known.reached_at = max(known.reached_at, at)
+            elif (amount, -at) > (known.amount, -known.reached_at):
+                known.amount, known.reached_at = amount, at
+
+
+_NO_GROUP = ("",)
 
 
 @lru_cache(maxsize=4096)
-def _period_key(kind: periods.PeriodKind, day: int) -> str:
-    return periods.period_key(kind, periods.period_label(kind, day))
+def _period_keys(kinds: tuple[periods.PeriodKind, ...], day: int) -> tuple[str, ...]:
+    return tuple(periods.period_key(kind, periods.period_label(kind, day)) for kind in kinds)
 
 
 def reached(
