@@ -114,6 +114,17 @@ def test_told_to_stop_under_load_it_loses_nothing_that_it_answered_and_is_gone_w
             assert engine.user(user).outcome(event_id)
 
 
+def test_it_takes_as_many_connections_as_it_is_allowed(tmp_path):
+    little = (
+        "import resource, runpy; resource.setrlimit(resource.RLIMIT_NOFILE, (256, 2_000));"
+        " runpy.run_module('laurels', run_name='__main__')"
+    )
+    with running(tmp_path, program=("-c", little)) as service:
+        assert service.url
+        limits = Path(f"/proc/{service.process.pid}/limits").read_text()
+    assert re.search(r"^Max open files +2000 +2000 ", limits, re.MULTILINE)
+
+
 def test_a_second_interrupt_waits_for_nobody(tmp_path):
     with running(tmp_path, shutdown_timeout_s=60) as service:
         sending = socket.create_connection(service.url.removeprefix("http://").split(":"))

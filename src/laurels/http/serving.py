@@ -92,6 +92,7 @@ def prepare(settings: Settings) -> NewKey | None:
 
 def serve(settings: Settings, bound: socket.socket, ready: Callable[[], None]) -> int:
     """Serve until told to stop, and return the exit code; `ready` is called when calls are answered."""
+    _open_many()
     if settings.workers == 1:
         return _serve(settings, bound, ready)
     with tempfile.TemporaryDirectory(prefix="laurels-metrics-") as folder:
@@ -145,6 +146,15 @@ class _Server(uvicorn.Server):
             overdue = threading.Timer(self._patience_s + FLUSH_S, _give_up)
             overdue.daemon = True
             overdue.start()
+
+
+def _open_many() -> None:
+    """Let processes hold as many connections as the system allows them: the limit to begin with is often 1,024."""
+    with suppress(ImportError, OSError, ValueError):  # Not every system has such limits, or lets itself be asked.
+        import resource  # noqa: PLC0415
+
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _set_apart() -> None:
