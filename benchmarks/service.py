@@ -357,8 +357,9 @@ def waits(bench: Bench, rounds: list[Round]) -> Figure:
 
 def reading(bench: Bench) -> list[Figure]:
     """Return how many profiles and boards a second of one core's time gives, the boards in Redis and in PostgreSQL."""
-    with laurels.open(bench.server.url(DATABASE), redis=bench.laurels.environment["LAURELS_REDIS_URL"]) as engine:
-        engine.project()
+    for redis in (bench.laurels.environment["LAURELS_REDIS_URL"], None):
+        with laurels.open(bench.server.url(DATABASE), redis=redis) as engine:
+            engine.project()
     ours = replace(bench.laurels, workers=1)
     without_redis = replace(ours, environment={**ours.environment, "LAURELS_REDIS_URL": ""})
     return [

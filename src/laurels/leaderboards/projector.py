@@ -27,7 +27,7 @@ from laurels.store.tables import facts, journal
 from laurels.store.tail import Tail
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Hashable, Iterable, Mapping
 
     from sqlalchemy import Connection
 
@@ -47,7 +47,7 @@ SETTLE_S, READER_WAITS_S, POLL_S = 2.0, 0.1, 0.005
 LOOK_S = 0.2
 #: Beside Redis, the boards in the database follow so long after the last time if they lag by a few rows, and in any
 #: case when they lag by many: in one stride to where the journal ends when it begins.
-STRIDE_S, STRIDE_ROWS, STRIDE_ROWS_MAX = 30.0, 50_000, 1_000_000
+STRIDE_S, STRIDE_ROWS, STRIDE_ROWS_MAX = 30.0, 50_000, 10_000_000
 #: How often to compare who is hidden, and how old a mark must be that the database does not know.
 RECONCILE_S, RECONCILE_AFTER_S = 10.0, 60.0
 #: The same lease that a worker takes for as long as it lives (tail.py), for one transaction.
@@ -296,7 +296,7 @@ class Projector:
             self._catch_up()
         in_redis = self._boards.leaderboards(self._stamp_of)
         try:
-            return question(in_redis)
+            return question(self._memo.at(self._place_in_redis(self._boards), in_redis) if is_asked_often else in_redis)
         except NotServing:
             self._known = None
             self._catch_up()
@@ -344,6 +344,11 @@ class Projector:
         while settled is not None and self.step(settled, leased=False):
             pass
         self._looked_at = time.monotonic()
+
+    def _place_in_redis(self, boards: RedisBoards) -> Hashable:
+        """Return where all boards in Redis stand: at the same place every question about them has the same answer."""
+        catalog = self._catalog()
+        return tuple((self._stamp_of(board), boards.state(code)) for code, board in catalog.leaderboards.items())
 
     def _stamp_of(self, board: Leaderboard) -> str:
         known = self._known  # Another thread may forget it at any moment.
