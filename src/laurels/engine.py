@@ -711,16 +711,17 @@ def _decide_units(
     """Load what the units concern and decide them; again, with more of the past, where a late request asks for it."""
     requests = _requests_of(units)
     touched, keys = touches(requests, catalog), [(request.actor, request.id) for request in requests]
-    late: set[str] = set()
+    asking: set[str] = set()
     while True:
         context = transaction.load(touched, keys, catalog)
-        if late:
-            late |= _late_users(requests, context, catalog)
-            transaction.remember(context, late, catalog)
+        if len(asking) > 1:  # Whoever else is late may ask as well, and a batch is not to be decided over and over.
+            asking |= _late_users(requests, context, catalog)
+        if asking:
+            transaction.remember(context, asking, catalog)
         try:
             return context, *_decide_loaded(context, units, catalog, now)
         except history.Forgotten as forgotten:
-            late.add(forgotten.user_id)
+            asking.add(forgotten.user_id)
 
 
 def _late_users(requests: Sequence[Request], context: Context, catalog: Catalog) -> set[str]:

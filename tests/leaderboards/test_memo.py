@@ -29,18 +29,20 @@ def engine(open_engine):
     return engine
 
 
+def noting(asked, found):
+    def noted(self, *arguments):
+        found.append(asked.__name__)
+        return asked(self, *arguments)
+
+    return noted
+
+
 @pytest.fixture
 def looked_up(monkeypatch):
     """What was asked of the boards themselves, wherever they are."""
     found: list[str] = []
-    for boards in (SqlLeaderboards, RedisLeaderboards):
-        for question in ("total", "page", "around", "ranks"):
-
-            def noted(self, *arguments, asked=getattr(boards, question), question=question):
-                found.append(question)
-                return asked(self, *arguments)
-
-            monkeypatch.setattr(boards, question, noted)
+    for boards, question in product((SqlLeaderboards, RedisLeaderboards), ("total", "page", "around", "ranks")):
+        monkeypatch.setattr(boards, question, noting(getattr(boards, question), found))
     return found
 
 

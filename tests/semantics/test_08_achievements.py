@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import laurels
+from laurels.store.batch import Batch
 from tests.conftest import BASE
 
 IDS = count()
@@ -187,6 +188,28 @@ def test_8d_a_last_step_that_is_late_by_a_moment_is_dated_with_the_latest(open_e
     outcomes = post(engine, "03-05T10:00:00.500", "03-05T10:00:00")
     assert unlocked(outcomes[-1:]) == ["WRITER"]
     assert unlocked_at(engine, "WRITER") == at("03-05T10:00:00.500")
+
+
+def test_8d_of_many_late_in_a_batch_only_who_unlocks_has_the_journal_read(open_engine, monkeypatch):
+    engine = open_engine(WORLD + achievement("WRITER", when="{ posts = 2 }"))
+    looked_up = []
+    remember = Batch.remember
+
+    def noted(self, context, user_ids, catalog):
+        looked_up.append(set(user_ids))
+        remember(self, context, user_ids, catalog)
+
+    monkeypatch.setattr(Batch, "remember", noted)
+    for user in ("ada", "bob", "carol", "dave"):
+        do(engine, "comment", "03-05", user=user)
+    for user in ("ada", "bob", "carol"):
+        post(engine, "03-04", user=user)
+    engine.record([event(time="03-01", user=user) for user in ("ada", "dave")])
+    assert looked_up == [{"ada"}]
+    engine.record([event(time="03-01", user=user) for user in ("bob", "carol", "dave")])
+    # Where two ask, others may: so all who are late are looked up at once, and not one after the other.
+    assert looked_up[1:] == [{"bob"}, {"bob", "carol", "dave"}]
+    assert {unlocked_at(engine, "WRITER", user) for user in ("ada", "bob", "carol", "dave")} == {at("03-04"), at("03-01")}
 
 
 @pytest.mark.parametrize(
