@@ -8,13 +8,12 @@ once. A board whose definition changed, or which is new, starts from nothing and
 from __future__ import annotations
 
 import logging
-import secrets
 import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import select, text, update
+from sqlalchemy import select, text
 
 from laurels.core.changes import Change, contributions
 from laurels.core.errors import Unavailable
@@ -23,7 +22,7 @@ from laurels.leaderboards.kept import NotServing, State, stamp
 from laurels.leaderboards.memo import Memo
 from laurels.leaderboards.scores import Part, Scores, add_score
 from laurels.leaderboards.sql import UNFILLED
-from laurels.store.tables import facts, journal
+from laurels.store.tables import journal
 from laurels.store.tail import Tail
 
 if TYPE_CHECKING:
@@ -206,8 +205,6 @@ class Projector:
         """Let every board start from nothing, in the database and wherever the journal's boards are kept."""
         with self._store.write() as transaction:
             sql.forget(transaction.connection)
-            epoch = update(facts).where(facts.c.name == "epoch").values(value=secrets.token_hex(16))
-            transaction.connection.execute(epoch)
 
     def _step_database(self, settled: int, *, leased: bool) -> int:
         if self._database_behind(settled) == 0:

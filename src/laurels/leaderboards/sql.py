@@ -10,6 +10,7 @@ The statements are the same on every database, but for the way in which a batch 
 
 from __future__ import annotations
 
+import secrets
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from functools import cache
@@ -330,8 +331,9 @@ def move_cursors(connection: Connection, boards: Iterable[Leaderboard], catalog:
 
 
 def forget(connection: Connection) -> None:
-    """Let every board start from nothing."""
+    """Let every board start from nothing, in the database and, by another epoch, wherever else it is kept."""
     connection.execute(delete(cursors).where(cursors.c.projection.like("board:%")))
+    connection.execute(facts.update().where(facts.c.name == "epoch").values(value=secrets.token_hex(16)))
 
 
 def clear(connection: Connection, code: str) -> None:
